@@ -1,0 +1,93 @@
+"""Every length, count, queue and period in one place: what a peer controls is bounded here, tested at the limit and one above."""
+
+from __future__ import annotations
+
+# -- text and names
+TEXT_BYTES = 65_536
+NAME_CHARACTERS = 64
+NICKNAME_BYTES = 256
+
+# -- chains
+CHAIN_LINK_BYTES = 4096
+CHAIN_BYTES = 256 * 1024
+CHAIN_LINKS = 1000
+CHAIN_FRAME_BYTES = 60_000
+CHAIN_PREDECESSORS = 16
+EVENT_HEADS = 8
+DEVICES = 64
+
+# -- handshake
+UNPROVEN_BYTES = 4096
+"""Taken from a peer whose MAC has not verified."""
+HANDSHAKE_TIMEOUT_S = 5.0
+FAILURE_TICK_S = 0.25
+HALF_OPEN_PER_ADDRESS = 8
+HALF_OPEN = 64
+RETRY_ABOVE = 16
+GATE_ROWS = 1000
+
+# -- channel
+FRAME_BYTES = 256 * 1024
+RENEW_FRAMES = 50
+RENEW_S = 600.0
+EARLIEST_KEY_S = 540.0
+HOLD_FRAMES = 200
+HOLD_S = 10.0
+
+# -- replication
+HEADER_BYTES = 2048
+BODY_BYTES = TEXT_BYTES + 1024
+EVENTS_FRAME_BYTES = 65_536
+"""A frame of events is closed at this size; one event alone may be larger."""
+EVENTS_PER_FRAME = 512
+UNACKNOWLEDGED_BYTES = 1 << 20
+HAVE_CONVERSATIONS = 200
+HAVE_LOGS = 512
+"""Claims of one conversation in one HAVE."""
+WANT_RANGES = 64
+LOCATOR_ENTRIES = 48
+BRANCHES = 4
+PARENTS = 16
+ASK_PATIENCE_S = 0.5
+COMPARE_EVERY_S = 300.0
+HAVE_DELAY_S = 0.05
+CLOCK_AHEAD_MS = 600_000
+
+# -- links
+IDLE_TIMEOUT_S = 9.0
+PING_AFTER_S = 3.0
+DIAL_TIMEOUT_S = 5.0
+OUTPUT_BYTES = 8 << 20
+"""Unsent bytes after which a link is closed: its peer reads nothing."""
+
+# -- presence
+ANNOUNCED_ADDRESSES = 8
+ANNOUNCED_BYTES = 128
+TAGS = 8
+DIALS_AT_ONCE = 4
+ADDRESSES_PER_CONTACT = 4
+REDIAL_EVERY_S = 5.0
+REDIAL_FOR_S = 3600.0
+DIALS_PER_S = 20
+STRANGERS_REMEMBERED = 2000
+EPOCH_S = 12 * 3600.0
+ANNOUNCE_MIN_S = 60.0
+ANNOUNCE_MAX_S = 900.0
+
+# -- invites
+INVITE_CHARACTERS = 120
+INVITE_VALID_S = 600.0
+INVITE_VALID_MAX_S = 7 * 86400.0
+INVITE_ENDED_KEPT_S = 86400.0
+INVITE_REPEAT_S = 90 * 86400.0
+
+# -- storage
+DISK_WARN_BYTES = 200_000_000
+DISK_REFUSE_BYTES = 20_000_000
+KEY_KEPT_S = 7 * 86400.0
+JOBS_WAITING = 10_000
+
+# -- local API
+RPC_LINE_BYTES = 1 << 20
+RPC_LIST = 1000
+WATCH_QUEUE = 1000

@@ -1,0 +1,305 @@
+"""One tree of errors; a class's docstring is the advice the user reads, `str()` says what happened.
+
+    P2pmsgError                      1  internal
+    ├── UsageError                   2  usage
+    │   ├── InvalidName, EmptyText, TextTooLong, InvalidText, InviteMalformed, ConfirmationNeeded
+    ├── NoDaemon                     3
+    │   ├── NotInitialized, DaemonNotRunning, DaemonOtherVersion
+    ├── NotFound                     4
+    │   ├── ContactNotFound, MessageNotFound, InviteNotFound, FileNotFound, ConversationNotFound, KeyNotFound
+    ├── Ambiguous                    5
+    ├── NotTrusted                   6
+    │   └── IdentityChanged
+    ├── TimedOut                     7
+    ├── Refused                      8
+    │   ├── AlreadyInitialized, AlreadyRunning, FileExists, InviteExpired, InviteUsed, InviteWithdrawn,
+    │   │   InviteRefused, InviteOwn, NameTaken, StorageFull, StorageDamaged, DatabaseNewer, NotPermitted, HomeUnusable
+    ├── NetworkError                 9
+    │   ├── PeerUnreachable, NoNetwork
+    └── PeerMisbehaved                  never shown: closes one link and is counted
+        └── HandshakeRefused
+
+Imports nothing of p2pmsg and nothing heavy: the CLI loads it on every call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+
+class P2pmsgError(Exception):
+    """Look into the daemon's log, and report what you find there: this is our fault."""
+
+    code: ClassVar[str] = "internal"
+    exit_status: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str | None = None, candidates: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint if hint is not None else " ".join((type(self).__doc__ or "").split())
+        self.candidates = list(candidates)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the `error` object of the CLI contract."""
+        return {"code": self.code, "message": self.message, "hint": self.hint, "candidates": self.candidates}
+
+
+class UsageError(P2pmsgError):
+    """p2pmsg --help"""
+
+    code = "usage"
+    exit_status = 2
+
+
+class InvalidName(UsageError):
+    """Choose 1 to 64 characters without control characters and without ~ : / and not the word "me"."""
+
+    code = "invalid_name"
+
+
+class EmptyText(UsageError):
+    """p2pmsg send NAME TEXT, or p2pmsg send NAME - to read the text from standard input."""
+
+    code = "empty_text"
+
+
+class TextTooLong(UsageError):
+    """Send it in parts of at most 65,536 bytes."""
+
+    code = "text_too_long"
+
+
+class InvalidText(UsageError):
+    """Send text in UTF-8 without NUL characters."""
+
+    code = "invalid_text"
+
+
+class InviteMalformed(UsageError):
+    """Copy the whole invite: it starts with P2PMSG: and has no blanks."""
+
+    code = "invite_malformed"
+
+
+class ConfirmationNeeded(UsageError):
+    """Say --yes where nobody can be asked."""
+
+    code = "confirmation_needed"
+
+
+class NoDaemon(P2pmsgError):
+    """p2pmsg daemon start"""
+
+    code = "daemon_not_running"
+    exit_status = 3
+
+
+class NotInitialized(NoDaemon):
+    """p2pmsg init --name YOUR-NAME"""
+
+    code = "not_initialized"
+
+
+class DaemonNotRunning(NoDaemon):
+    """p2pmsg daemon start"""
+
+    code = "daemon_not_running"
+
+
+class DaemonOtherVersion(NoDaemon):
+    """p2pmsg daemon restart"""
+
+    code = "daemon_other_version"
+
+
+class NotFound(P2pmsgError):
+    """Look at what there is with the list command."""
+
+    code = "not_found"
+    exit_status = 4
+
+
+class ContactNotFound(NotFound):
+    """p2pmsg contact list"""
+
+    code = "contact_not_found"
+
+
+class MessageNotFound(NotFound):
+    """p2pmsg history NAME --json shows the ids."""
+
+    code = "message_not_found"
+
+
+class ConversationNotFound(NotFound):
+    """p2pmsg inbox --all"""
+
+    code = "conversation_not_found"
+
+
+class InviteNotFound(NotFound):
+    """p2pmsg contact invites"""
+
+    code = "invite_not_found"
+
+
+class FileNotFound(NotFound):
+    """Check the path."""
+
+    code = "file_not_found"
+
+
+class KeyNotFound(NotFound):
+    """p2pmsg config list"""
+
+    code = "key_not_found"
+
+
+class Ambiguous(P2pmsgError):
+    """Say which one you mean by one of the names listed."""
+
+    code = "ambiguous"
+    exit_status = 5
+
+
+class NotTrusted(P2pmsgError):
+    """p2pmsg contact show NAME"""
+
+    code = "not_trusted"
+    exit_status = 6
+
+
+class IdentityChanged(NotTrusted):
+    """p2pmsg contact show NAME, and ask the person before you go on."""
+
+    code = "identity_changed"
+
+
+class TimedOut(P2pmsgError):
+    """Nothing is lost: the message waits until the other side is there. p2pmsg peers shows who is."""
+
+    code = "timeout"
+    exit_status = 7
+
+
+class Refused(P2pmsgError):
+    """p2pmsg status"""
+
+    code = "not_permitted"
+    exit_status = 8
+
+
+class AlreadyInitialized(Refused):
+    """p2pmsg whoami shows who this is; another --profile NAME makes another person."""
+
+    code = "already_initialized"
+
+
+class AlreadyRunning(Refused):
+    """p2pmsg status"""
+
+    code = "already_running"
+
+
+class FileExists(Refused):
+    """Choose a path where there is no file yet."""
+
+    code = "file_exists"
+
+
+class InviteExpired(Refused):
+    """Ask for a new one: p2pmsg contact invite"""
+
+    code = "invite_expired"
+
+
+class InviteUsed(Refused):
+    """An invite works once. Ask for a new one: p2pmsg contact invite"""
+
+    code = "invite_used"
+
+
+class InviteWithdrawn(Refused):
+    """Ask for a new one: p2pmsg contact invite"""
+
+    code = "invite_withdrawn"
+
+
+class InviteRefused(Refused):
+    """Ask for a new one on the machine it came from: p2pmsg contact invite"""
+
+    code = "invite_refused"
+
+
+class InviteOwn(Refused):
+    """Give it to somebody else; they type: p2pmsg contact add INVITE"""
+
+    code = "invite_own"
+
+
+class NameTaken(Refused):
+    """Choose another name, or rename the other contact first."""
+
+    code = "name_taken"
+
+
+class StorageFull(Refused):
+    """Free some space; what was accepted before is safe."""
+
+    code = "storage_full"
+
+
+class StorageDamaged(Refused):
+    """p2pmsg daemon logs"""
+
+    code = "storage_damaged"
+
+
+class DatabaseNewer(Refused):
+    """Install the newer version of p2pmsg again; the database was not touched."""
+
+    code = "database_newer"
+
+
+class HomeUnusable(Refused):
+    """Set P2PMSG_HOME to a folder of your own that you can write to."""
+
+    code = "home_unusable"
+
+
+class NotPermitted(Refused):
+    """p2pmsg status"""
+
+    code = "not_permitted"
+
+
+class NetworkError(P2pmsgError):
+    """p2pmsg status"""
+
+    code = "network"
+    exit_status = 9
+
+
+class PeerUnreachable(NetworkError):
+    """See that both machines are on the same network and that the other daemon runs: p2pmsg status"""
+
+    code = "peer_unreachable"
+
+
+class NoNetwork(NetworkError):
+    """Join a network first: p2pmsg status lists the interfaces in use."""
+
+    code = "no_network"
+
+
+class PeerMisbehaved(P2pmsgError):
+    """The link was closed and counted; nothing else is harmed."""
+
+    code = "peer_misbehaved"
+
+
+class HandshakeRefused(PeerMisbehaved):
+    """A fault before WELCOME: answered with 0x100 at the next tick, whatever it was."""
+
+    code = "handshake_refused"

@@ -1,0 +1,94 @@
+"""Who somebody is: chain links, what a chain says, and what I keep about a contact."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from p2pmsg.model.ids import AccountId, ChainLinkId, DeviceId, DeviceKey
+
+
+class LinkKind(StrEnum):
+    """Kinds of account chain link that this version understands; others are refused."""
+
+    GENESIS = "genesis"
+    PROFILE = "profile"
+
+
+@dataclass(frozen=True, slots=True)
+class ChainLink:
+    """One signed link of an account chain; `body` holds the exact bytes that were signed."""
+
+    id: ChainLinkId
+    kind: LinkKind
+    signature: bytes
+    body: bytes
+    account: AccountId
+    previous: tuple[ChainLinkId, ...]
+    """Sorted; empty in genesis only."""
+    signer: bytes
+    """The Ed25519 key that signed: the recovery root's or a device's."""
+    nickname: str | None = None
+    device_key: DeviceKey | None = None
+    device_name: str | None = None
+    backup_key: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device as its account's chain tells it."""
+
+    id: DeviceId
+    key: DeviceKey
+    name: str
+    admin: bool
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """What an account chain says once resolved: the answer of `authority.resolve`."""
+
+    account: AccountId
+    heads: tuple[ChainLinkId, ...]
+    """Sorted ids of the links that no other link names as predecessor."""
+    links: frozenset[ChainLinkId]
+    devices: dict[DeviceId, Device]
+    nickname: str
+
+    def active(self, device: DeviceId) -> bool:
+        """Say whether the device may speak for the account now."""
+        known = self.devices.get(device)
+        return known is not None and known.active
+
+
+class Trust(StrEnum):
+    """How sure I am that a contact is who the name says."""
+
+    UNVERIFIED = "unverified"
+    INVITED = "invited"
+    VERIFIED = "verified"
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """Somebody I talk to. `name` is the local name, or None where only the nickname counts."""
+
+    account: AccountId
+    name: str | None
+    nickname: str
+    trust: Trust
+    verified_by: str | None
+    pair_key: bytes = field(repr=False)
+    """The newest key from which the pair's gate key is made."""
+    presence_key: bytes | None = field(default=None, repr=False)
+    """Recognises the contact's announcements; None until the first HELLO."""
+    presence_number: int = 0
+    alert: str | None = None
+    blocked: bool = False
+    last_seen_ms: int | None = None
+
+    @property
+    def shown(self) -> str:
+        """The local name, else the nickname."""
+        return self.name or self.nickname

@@ -1,0 +1,1 @@
+"""The wire: discovery, the UDP endpoint and QUIC connections. Never meets storage."""

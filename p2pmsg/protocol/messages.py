@@ -1,0 +1,147 @@
+"""Everything that the protocol's machines tell the node to do: the table of contents of `protocol`.
+
+What happened goes in as method calls with past-tense names (`have_received`, `link_opened`, …); what is to be done
+comes out as these commands, which `daemon.node` performs in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from p2pmsg.model.accounts import ChainLink, Membership
+from p2pmsg.model.addresses import Address, Path
+from p2pmsg.model.events import Claim, Event
+from p2pmsg.model.ids import AccountId, ConversationId, DeviceId, DeviceKey, LinkNumber
+from p2pmsg.protocol.wire import Hello, Message
+
+if TYPE_CHECKING:
+    from p2pmsg.crypto.channel import Channel
+    from p2pmsg.protocol.handshake import GateRow
+
+
+# -- handshake: one link until it is open
+
+
+@dataclass(frozen=True, slots=True)
+class SendBytes:
+    """Write these bytes on the control stream."""
+
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Peering:
+    """Whom a handshake has proven, and what the link means."""
+
+    account: AccountId
+    device_key: DeviceKey
+    device_id: DeviceId
+    membership: Membership
+    new_links: tuple[ChainLink, ...]
+    """Links of the peer's chain that are not stored yet, predecessors first."""
+    gate: GateRow
+    pair_key: bytes | None = field(repr=False)
+    """A new one, where the two become contacts on this link."""
+    dialled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CommitPeering:
+    """Store what the link means, in one transaction; then call `committed`."""
+
+    peering: Peering
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLink:
+    """The link is open: hand it to replication."""
+
+    peering: Peering
+    channel: Channel = field(repr=False)
+    hello: Hello
+
+
+# -- replication
+
+
+@dataclass(frozen=True, slots=True)
+class SendMessage:
+    """Encode, seal and write a message on an open link."""
+
+    link: LinkNumber
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class LoadEvents:
+    """Read events of one log after the locator up to `head`, at most `limit_bytes`; then call `events_loaded`."""
+
+    link: LinkNumber
+    conversation: ConversationId
+    device: DeviceId
+    locator: tuple[Claim, ...]
+    head: Claim
+    limit_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class LookUpIds:
+    """Read the ids that my copy of a log has at these numbers; then call `ids_found`."""
+
+    link: LinkNumber
+    conversation: ConversationId
+    device: DeviceId
+    seqs: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiveEvents:
+    """Check and store events of one log in one transaction; then call `events_stored`."""
+
+    link: LinkNumber
+    conversation: ConversationId
+    device: DeviceId
+    events: tuple[Event, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreAck:
+    """Store what a recipient's device has committed of my account's logs: durable, only grows."""
+
+    account: AccountId
+    device: DeviceId
+    conversation: ConversationId
+    vector: Mapping[DeviceId, Claim]
+
+
+@dataclass(frozen=True, slots=True)
+class CloseLink:
+    """Close with an application code: 0x101 bye, 0x102 newer link kept, 0x104 limit, 0x105 misbehaved."""
+
+    link: LinkNumber
+    code: int
+
+
+# -- presence
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """Open a link to where a contact may be."""
+
+    account: AccountId
+    address: Address
+    path: Path
+    redial: bool
+
+
+Command = SendBytes | CommitPeering | OpenLink | SendMessage | LoadEvents | LookUpIds | ReceiveEvents | StoreAck | CloseLink | Dial
+
+REFUSED = 0x100
+BYE = 0x101
+NEWER_LINK_KEPT = 0x102
+OTHER_VERSION = 0x103
+LIMIT = 0x104
+MISBEHAVED = 0x105

@@ -124,6 +124,26 @@ class CloseLink:
     code: int
 
 
+@dataclass(frozen=True, slots=True)
+class MarkSent:
+    """My log's events after `after` up to `upto` are on their way to an account's device on a live link."""
+
+    account: AccountId
+    conversation: ConversationId
+    after: int
+    upto: int
+
+
+@dataclass(frozen=True, slots=True)
+class MarkQueued:
+    """They were on their way, and the link ended before they were acknowledged: durable here only, as before."""
+
+    account: AccountId
+    conversation: ConversationId
+    after: int
+    upto: int
+
+
 # -- presence
 
 
@@ -137,7 +157,9 @@ class Dial:
     redial: bool
 
 
-Command = SendBytes | CommitPeering | OpenLink | SendMessage | LoadEvents | LookUpIds | ReceiveEvents | StoreAck | CloseLink | Dial
+HandshakeCommand = SendBytes | CommitPeering | OpenLink
+ReplicationCommand = SendMessage | LoadEvents | LookUpIds | ReceiveEvents | StoreAck | MarkSent | MarkQueued
+Command = HandshakeCommand | ReplicationCommand | CloseLink | Dial
 
 REFUSED = 0x100
 BYE = 0x101

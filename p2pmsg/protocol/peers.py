@@ -1,0 +1,97 @@
+"""What replication knows of one open link; dies with it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from p2pmsg.config import limits
+from p2pmsg.errors import PeerMisbehaved
+from p2pmsg.model.events import Claim
+from p2pmsg.model.ids import AccountId, ConversationId, DeviceId, LinkNumber
+
+LogKey = tuple[ConversationId, bytes]
+"""A log: its conversation, and the first 8 bytes of its device's id."""
+
+
+@dataclass(slots=True)
+class Giving:
+    """A log, or branch, that the peer asked for and gets piece by piece."""
+
+    locator: tuple[Claim, ...]
+    head: Claim
+    loading: bool = False
+    asked: Claim | None = None
+    """The head that storage was asked for last."""
+
+
+@dataclass(slots=True)
+class Peer:
+    """One open link: claims, what is on its way, what is owed."""
+
+    link: LinkNumber
+    account: AccountId
+    device: DeviceId
+    compare_at: float
+    compared: bool = False
+    """The peer has claimed what it holds: before that nothing is handed over, so that an old copy finds out first."""
+    held: bool = False
+    claims: dict[LogKey, tuple[Claim, ...]] = field(default_factory=dict)
+    position: dict[LogKey, Claim] = field(default_factory=dict)
+    """Up to where each log was handed over or is claimed."""
+    acked: dict[LogKey, int] = field(default_factory=dict)
+    giving: deque[tuple[LogKey, Giving]] = field(default_factory=deque)
+    unacknowledged: deque[tuple[LogKey, int, int]] = field(default_factory=deque)
+    unacknowledged_bytes: int = 0
+    receiving_bytes: int = 0
+    ack_due: set[LogKey] = field(default_factory=set)
+    untold: set[LogKey] = field(default_factory=set)
+    tell_at: float | None = None
+    stripped: set[LogKey] = field(default_factory=set)
+    """Logs of which this peer left out bodies: not asked for again here."""
+
+    @property
+    def blocked(self) -> bool:
+        """Nothing more may be handed over until acknowledgements, or the channel's renewal, come."""
+        return self.held or self.unacknowledged_bytes >= limits.UNACKNOWLEDGED_BYTES
+
+    def claim(self, key: LogKey, claim: Claim) -> None:
+        """Note a claim: the newest of each branch, at most 4."""
+        kept = [c for c in self.claims.get(key, ()) if c.seq >= claim.seq and c != claim]
+        self.claims[key] = (*kept[: limits.BRANCHES - 1], claim)
+
+    def tell(self, keys: Iterable[LogKey], at: float) -> None:
+        """Have these logs' ends told to the peer at a time, together with what else is due by then."""
+        self.untold.update(keys)
+        self.tell_at = at if self.tell_at is None else min(at, self.tell_at)
+
+    def give(self, key: LogKey, giving: Giving) -> None:
+        """Take a request on. A repeated one starts anew from what it says is held.
+
+        Raises:
+            PeerMisbehaved: more requests stand than there can be logs.
+        """
+        if (standing := self.giving_of(key, giving.head)) is not None and standing.loading:
+            return
+        self.giving = deque(item for item in self.giving if item[0] != key or item[1].head.id != giving.head.id)
+        if len(self.giving) >= limits.HAVE_LOGS * limits.BRANCHES:
+            raise PeerMisbehaved("too many logs asked for at once")
+        self.giving.append((key, giving))
+
+    def giving_of(self, key: LogKey, head: Claim | None = None) -> Giving | None:
+        """Return the request of a log that stands, if `head` is given the one for that branch."""
+        return next((g for k, g in self.giving if k == key and (head is None or head in (g.head, g.asked))), None)
+
+    def stop_giving(self, key: LogKey, giving: Giving) -> None:
+        self.giving = deque(item for item in self.giving if item[1] is not giving)
+
+    def release(self, key: LogKey, seq: int) -> None:
+        """Events of a log up to a number are acknowledged, or asked for anew: they are no longer on their way."""
+        if self.unacknowledged and self.unacknowledged[0][0] == key and self.unacknowledged[-1][0] == key:
+            while self.unacknowledged and self.unacknowledged[0][1] <= seq:  # the common case: one log is busy
+                self.unacknowledged_bytes -= self.unacknowledged.popleft()[2]
+            return
+        kept = deque(item for item in self.unacknowledged if item[0] != key or item[1] > seq)
+        self.unacknowledged = kept
+        self.unacknowledged_bytes = sum(item[2] for item in kept)

@@ -1,0 +1,441 @@
+"""Delivery is replication: who lacks what, who asks whom, what may be on its way (DESIGN 2 and 8).
+
+Two devices that share a conversation compare version vectors when their link opens, after a gap and on a slow timer. Backlog is
+pulled, from one giver a log; the writing device pushes a new event at once to everybody who holds all before it; others only tell.
+Claims live and die with their link and decide what is sent; acknowledgements are stored and decide what is shown as delivered.
+
+What happened goes in by the methods with past-tense names; commands come out of `poll`, which is to be called after each of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from p2pmsg.config import limits
+from p2pmsg.errors import PeerMisbehaved
+from p2pmsg.model.events import Claim, Conversation, Event
+from p2pmsg.model.ids import PREFIX_BYTES, AccountId, ConversationId, DeviceId, LinkNumber
+from p2pmsg.protocol import authority, wire
+from p2pmsg.protocol.messages import (
+    LoadEvents,
+    LookUpIds,
+    MarkQueued,
+    MarkSent,
+    ReceiveEvents,
+    ReplicationCommand,
+    SendMessage,
+    StoreAck,
+)
+from p2pmsg.protocol.peers import Giving, LogKey, Peer
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What storage made of events that a peer gave."""
+
+    tips: tuple[Claim, ...]
+    """The ends of the log now: one, or one a branch."""
+    accepted: int = 0
+    gap: bool = False
+    body_missing: bool = False
+
+
+@dataclass(slots=True)
+class _Shared:
+    """A conversation as replication knows it."""
+
+    value: Conversation
+    devices: dict[bytes, DeviceId]
+    owners: dict[bytes, AccountId]
+    tips: dict[bytes, tuple[Claim, ...]]
+
+    def top(self, device: bytes) -> int:
+        return max((tip.seq for tip in self.tips.get(device, ())), default=0)
+
+
+@dataclass(slots=True)
+class _Ask:
+    """One log asked for from one giver."""
+
+    link: LinkNumber
+    head: Claim
+    deadline: float
+
+
+class Replication:
+    """The state of replication on all open links of this device."""
+
+    def __init__(self, account: AccountId, device: DeviceId) -> None:
+        self._account = account
+        self._me = device[:PREFIX_BYTES]
+        self._conversations: dict[ConversationId, _Shared] = {}
+        self._peers: dict[LinkNumber, Peer] = {}
+        self._asks: dict[LogKey, _Ask] = {}
+        self._out: list[ReplicationCommand] = []
+
+    # -- what I hold
+
+    def conversation_opened(
+        self, conversation: Conversation, devices: Mapping[DeviceId, AccountId], tips: Mapping[DeviceId, Iterable[Claim]]
+    ) -> None:
+        """Take a conversation on, or learn of its devices anew. Links that share it are told what I hold."""
+        known = {device[:PREFIX_BYTES]: device for device in devices}
+        owners = {device[:PREFIX_BYTES]: account for device, account in devices.items()}
+        held = {device[:PREFIX_BYTES]: tuple(claims) for device, claims in tips.items()}
+        self._conversations[conversation.id] = _Shared(conversation, known, owners, held)
+        for peer in self._peers.values():
+            if authority.may_have(conversation, peer.account):
+                peer.tell({(conversation.id, device) for device in held}, 0.0)
+
+    def events_appended(self, conversation: ConversationId, events: Sequence[Event], now: float) -> None:
+        """My device committed events, in order: push them to every peer that holds all before them; tell the others."""
+        shared = self._conversations[conversation]
+        key = (conversation, self._me)
+        before = shared.tips.get(self._me, ())
+        last = events[-1]
+        tip = wire.claim_of(last.header.device, last.header.seq, last.id)
+        shared.tips[self._me] = (tip,)
+        for peer in self._sharing(shared):
+            position = peer.position.get(key)
+            if giving := peer.giving_of(key):
+                giving.head = tip
+            elif not peer.compared or (position,) != before and (position or before):
+                peer.tell({key}, now + limits.HAVE_DELAY_S if peer.compared else now)
+            elif peer.blocked:
+                peer.give(key, Giving((position,) if position else (), tip))
+            else:
+                self._hand_over(peer, key, events)
+
+    def handed(self, account: AccountId, conversation: ConversationId, seq: int) -> bool:
+        """Say whether my event with this number is on its way to, or with, a device of the account on a live link."""
+        key = (conversation, self._me)
+        return any(
+            peer.account == account and (at := peer.position.get(key)) is not None and at.seq >= seq for peer in self._peers.values()
+        )
+
+    # -- links
+
+    def link_opened(self, link: LinkNumber, account: AccountId, device: DeviceId, now: float) -> None:
+        """Compare vectors of all shared conversations with the peer."""
+        peer = self._peers[link] = Peer(link, account, device, compare_at=now + limits.COMPARE_EVERY_S)
+        self._compare(peer)
+
+    def link_closed(self, link: LinkNumber, now: float) -> None:
+        """Forget what the peer claimed; ask others for what it was asked for."""
+        peer = self._peers.pop(link, None)
+        if peer is None:
+            return
+        for key, position in peer.position.items():
+            acked = peer.claims.get(key, ())
+            after = max((claim.seq for claim in acked), default=0)
+            if key[1] == self._me and after < position.seq and not self.handed(peer.account, key[0], position.seq):
+                self._out.append(MarkQueued(peer.account, key[0], after, position.seq))
+        for key in [key for key, ask in self._asks.items() if ask.link == link]:
+            del self._asks[key]
+            self._seek(key, now)
+
+    def hold_changed(self, link: LinkNumber, holding: bool) -> None:
+        """The link's channel holds frames back until it is renewed, or no longer does."""
+        if peer := self._peers.get(link):
+            peer.held = holding
+
+    # -- what peers say
+
+    def have_received(self, link: LinkNumber, have: wire.Have, now: float) -> None:
+        """The peer claims to hold these; what it does not share with me is passed over as if it did not exist."""
+        peer = self._peers[link]
+        for entry in have.conversations:
+            shared = self._shared_with(peer, entry.conversation)
+            if shared is None:
+                continue
+            acked: dict[DeviceId, Claim] = {}
+            for claim in wire.unpack_claims(entry.vector):
+                self._claimed(peer, shared, claim, acked, now)
+            self._acknowledged(peer, shared, acked)
+        peer.compared = peer.compared or have.complete
+
+    def want_received(self, link: LinkNumber, want: wire.Want) -> None:
+        """The peer asks for logs. What it may not have, and what I do not hold, are passed over alike."""
+        peer = self._peers[link]
+        if not peer.compared:
+            raise PeerMisbehaved("a peer asked before it compared")
+        for asked in want.ranges:
+            shared = self._shared_with(peer, asked.conversation)
+            head = wire.unpack_claims(asked.head)[0]
+            if shared is None or head.seq > shared.top(head.device):
+                continue
+            key = (shared.value.id, head.device)
+            peer.release(key, 2**63)
+            peer.give(key, Giving(tuple(wire.unpack_claims(asked.locator)), head))
+
+    def events_received(self, link: LinkNumber, message: wire.Events) -> None:
+        """The peer hands over events; they are acknowledged when stored.
+
+        Raises:
+            PeerMisbehaved: malformed, of a conversation or device that we do not share, or more than may be on its way.
+        """
+        peer = self._peers[link]
+        run: list[Event] = []
+        for sent in message.events:
+            event = wire.decode_event(sent.header, sent.signature, sent.body)
+            if run and (event.header.conversation, event.header.device) != (run[-1].header.conversation, run[-1].header.device):
+                self._receive(peer, run)
+                run = []
+            run.append(event)
+        if run:
+            self._receive(peer, run)
+
+    def ack_received(self, link: LinkNumber, ack: wire.Ack) -> None:
+        """The peer has committed these: more may be sent, and what is mine counts as delivered once that is stored."""
+        peer = self._peers[link]
+        for entry in ack.conversations:
+            shared = self._shared_with(peer, entry.conversation)
+            if shared is None:
+                continue
+            acked: dict[DeviceId, Claim] = {}
+            for claim in wire.unpack_claims(entry.vector):
+                device = shared.devices.get(claim.device)
+                if device is None or claim.seq > shared.top(claim.device):
+                    continue
+                key = (shared.value.id, claim.device)
+                peer.release(key, claim.seq)
+                peer.claim(key, claim)
+                acked[device] = claim
+            self._acknowledged(peer, shared, acked)
+
+    # -- what storage answered
+
+    def events_stored(
+        self, link: LinkNumber, conversation: ConversationId, device: DeviceId, size_bytes: int, stored: Stored, now: float
+    ) -> None:
+        """Events of a ReceiveEvents command are committed: acknowledge, tell others, go on asking."""
+        shared = self._conversations[conversation]
+        key = (conversation, device[:PREFIX_BYTES])
+        shared.tips[key[1]] = stored.tips
+        giver = self._peers.get(link)
+        if giver is not None:
+            giver.receiving_bytes -= size_bytes
+            giver.ack_due.add(key)
+            for tip in stored.tips:
+                giver.claim(key, tip)
+            if stored.body_missing:
+                giver.stripped.add(key)
+        if stored.accepted:
+            for peer in self._sharing(shared):
+                if peer is not giver and peer.device[:PREFIX_BYTES] != key[1]:
+                    peer.tell({key}, now + limits.HAVE_DELAY_S)
+        self._go_on(key, giver, stored, now)
+
+    def events_failed(self, link: LinkNumber, size_bytes: int) -> None:
+        """Storage could not take events: nothing is acknowledged; the node closes the link, and the next one compares anew."""
+        if peer := self._peers.get(link):
+            peer.receiving_bytes -= size_bytes
+
+    def events_loaded(self, command: LoadEvents, events: Sequence[Event]) -> None:
+        """The events of a LoadEvents command were read."""
+        peer = self._peers.get(command.link)
+        key = (command.conversation, command.device[:PREFIX_BYTES])
+        giving = peer.giving_of(key, command.head) if peer else None
+        if peer is None or giving is None:
+            return
+        giving.loading = False
+        if not events:
+            peer.stop_giving(key, giving)
+            return
+        last = self._hand_over(peer, key, events)
+        giving.locator = (last,)
+        if last.seq >= giving.head.seq:
+            peer.stop_giving(key, giving)
+
+    def ids_found(self, command: LookUpIds, found: Mapping[int, bytes], now: float) -> None:
+        """The ids of a LookUpIds command were read: claims that they do not confirm are branches that I lack."""
+        peer = self._peers.get(command.link)
+        shared = self._conversations[command.conversation]
+        if peer is None:
+            return
+        key = (command.conversation, command.device[:PREFIX_BYTES])
+        locator = [Claim(key[1], seq, event) for seq, event in sorted(found.items(), reverse=True)]
+        for claim in peer.claims.get(key, ()):
+            if found.get(claim.seq) == claim.id:
+                self._acknowledged(peer, shared, {command.device: claim})
+            elif claim not in shared.tips.get(key[1], ()) and key not in self._asks:
+                self._ask(peer, key, claim, locator, now)
+
+    # -- what is due
+
+    def poll(self, now: float) -> list[ReplicationCommand]:
+        """Return what is to be done now, in order."""
+        for key in [key for key, ask in self._asks.items() if ask.deadline <= now]:
+            self._impatient(key, now)
+        for peer in self._peers.values():
+            if peer.compare_at <= now:
+                peer.compare_at = now + limits.COMPARE_EVERY_S
+                self._compare(peer)
+            self._flush(peer, now)
+            self._pump(peer)
+        out, self._out = self._out, []
+        return out
+
+    @property
+    def deadline(self) -> float | None:
+        """When `poll` is to be called at the latest, even if nothing happens."""
+        times = [ask.deadline for ask in self._asks.values()]
+        for peer in self._peers.values():
+            times.append(peer.compare_at)
+            if peer.tell_at is not None:
+                times.append(peer.tell_at)
+        return min(times, default=None)
+
+    # -- inside
+
+    def _sharing(self, shared: _Shared) -> Iterator[Peer]:
+        return (peer for peer in self._peers.values() if authority.may_have(shared.value, peer.account))
+
+    def _shared_with(self, peer: Peer, conversation: bytes) -> _Shared | None:
+        shared = self._conversations.get(ConversationId(conversation))
+        return shared if shared is not None and authority.may_have(shared.value, peer.account) else None
+
+    def _compare(self, peer: Peer) -> None:
+        pages: list[list[wire.LogClaims]] = [[]]
+        size = 0
+        for shared in self._conversations.values():
+            if not authority.may_have(shared.value, peer.account):
+                continue
+            entry = wire.LogClaims(shared.value.id, wire.pack_claims(tip for tips in shared.tips.values() for tip in tips))
+            if pages[-1] and (size + len(entry.vector) > limits.CHAIN_FRAME_BYTES or len(pages[-1]) == limits.HAVE_CONVERSATIONS):
+                pages.append([])
+                size = 0
+            pages[-1].append(entry)
+            size += len(entry.vector) + PREFIX_BYTES * 5
+        for page in pages:
+            self._out.append(SendMessage(peer.link, wire.Have(page is pages[-1], page)))
+
+    def _claimed(self, peer: Peer, shared: _Shared, claim: Claim, acked: dict[DeviceId, Claim], now: float) -> None:
+        device = shared.devices.get(claim.device)
+        if device is None:
+            return
+        key = (shared.value.id, claim.device)
+        peer.claim(key, claim)
+        if claim in shared.tips.get(claim.device, ()):
+            acked[device] = claim
+        elif claim.seq > shared.top(claim.device):
+            self._seek(key, now)
+        else:
+            self._out.append(LookUpIds(peer.link, shared.value.id, device, (claim.seq, *_samples(shared.top(claim.device)))))
+
+    def _acknowledged(self, peer: Peer, shared: _Shared, acked: Mapping[DeviceId, Claim]) -> None:
+        """Note what of my account's logs the device of another account holds."""
+        news: dict[DeviceId, Claim] = {}
+        for device, claim in acked.items():
+            key = (shared.value.id, claim.device)
+            position = peer.position.get(key)
+            if position is None or position.seq < claim.seq:
+                peer.position[key] = claim
+            if shared.owners.get(claim.device) == self._account and peer.account != self._account and peer.acked.get(key, 0) < claim.seq:
+                peer.acked[key] = claim.seq
+                news[device] = claim
+        if news:
+            self._out.append(StoreAck(peer.account, peer.device, shared.value.id, news))
+
+    def _receive(self, peer: Peer, run: Sequence[Event]) -> None:
+        header = run[0].header
+        shared = self._shared_with(peer, header.conversation)
+        if shared is None or shared.devices.get(header.device[:PREFIX_BYTES]) != header.device:
+            raise PeerMisbehaved("events of a conversation or a device that we do not share")
+        peer.receiving_bytes += sum(event.size for event in run)
+        if peer.receiving_bytes > 2 * limits.UNACKNOWLEDGED_BYTES:
+            raise PeerMisbehaved("more events on their way than are allowed")
+        self._out.append(ReceiveEvents(peer.link, header.conversation, header.device, tuple(run)))
+
+    def _hand_over(self, peer: Peer, key: LogKey, events: Sequence[Event]) -> Claim:
+        """Send events that follow what the peer holds; return where it stands then."""
+        for frame in wire.frames_of_events(events):
+            peer.unacknowledged.append((key, frame[-1].header.seq, size := sum(event.size for event in frame)))
+            peer.unacknowledged_bytes += size
+            self._out.append(SendMessage(peer.link, wire.Events([wire.sent_event(event) for event in frame])))
+        first, last = events[0].header, events[-1]
+        at = wire.claim_of(last.header.device, last.header.seq, last.id)
+        position = peer.position.get(key)
+        if position is None or position.seq < at.seq:
+            peer.position[key] = at
+            if key[1] == self._me and peer.account != self._account:
+                self._out.append(MarkSent(peer.account, key[0], first.seq - 1, at.seq))
+        return at
+
+    def _pump(self, peer: Peer) -> None:
+        """Read what comes next for the logs that the peer asked for, as long as more may be on its way."""
+        for key, giving in list(peer.giving):
+            if peer.blocked:
+                return
+            device = self._conversations[key[0]].devices[key[1]]
+            if giving.loading:
+                continue
+            if key[1] == self._me:
+                giving.head = max(giving.head, *self._conversations[key[0]].tips.get(self._me, ()), key=lambda tip: tip.seq)
+            giving.loading = True
+            giving.asked = giving.head
+            budget = min(limits.UNACKNOWLEDGED_BYTES - peer.unacknowledged_bytes, limits.UNACKNOWLEDGED_BYTES // 4)
+            self._out.append(LoadEvents(peer.link, key[0], device, giving.locator, giving.head, budget))
+
+    def _flush(self, peer: Peer, now: float) -> None:
+        """Send acknowledgements, and news of what I hold that is due to be told."""
+        if peer.ack_due:
+            self._out.append(SendMessage(peer.link, wire.Ack(self._claims(peer.ack_due))))
+            peer.ack_due = set()
+        if peer.tell_at is not None and peer.tell_at <= now and peer.untold:
+            self._out.append(SendMessage(peer.link, wire.Have(False, self._claims(peer.untold))))
+            peer.untold, peer.tell_at = set(), None
+
+    def _claims(self, keys: Iterable[LogKey]) -> list[wire.LogClaims]:
+        by_conversation: dict[ConversationId, list[Claim]] = {}
+        for conversation, device in sorted(keys):
+            by_conversation.setdefault(conversation, []).extend(self._conversations[conversation].tips.get(device, ()))
+        return [wire.LogClaims(conversation, wire.pack_claims(claims)) for conversation, claims in by_conversation.items()]
+
+    # -- asking: one giver a log, the next one after half a second without progress
+
+    def _seek(self, key: LogKey, now: float, *, avoid: LinkNumber | None = None) -> bool:
+        """Ask a peer that claims more of a log than I hold; say whether there was one."""
+        if key in self._asks:
+            return True
+        shared = self._conversations[key[0]]
+        top = shared.top(key[1])
+        for peer in self._peers.values():
+            best = max(peer.claims.get(key, ()), key=lambda claim: claim.seq, default=None)
+            if best is not None and best.seq > top and peer.link != avoid and key not in peer.stripped:
+                self._ask(peer, key, best, shared.tips.get(key[1], ()), now)
+                return True
+        return False
+
+    def _ask(self, peer: Peer, key: LogKey, head: Claim, locator: Iterable[Claim], now: float) -> None:
+        self._asks[key] = _Ask(peer.link, head, now + limits.ASK_PATIENCE_S)
+        entries = list(locator)[: limits.LOCATOR_ENTRIES]
+        asked = wire.Range(key[0], wire.pack_claims(entries), wire.pack_claims((head,)))
+        self._out.append(SendMessage(peer.link, wire.Want([asked])))
+
+    def _go_on(self, key: LogKey, giver: Peer | None, stored: Stored, now: float) -> None:
+        """After events of a log were stored: the ask is answered, makes progress, or must change its giver."""
+        ask = self._asks.get(key)
+        if ask is not None and (ask.head in stored.tips or any(tip.seq >= ask.head.seq for tip in stored.tips) or stored.body_missing):
+            del self._asks[key]
+            self._seek(key, now)
+        elif ask is not None and stored.accepted:
+            ask.deadline = now + limits.ASK_PATIENCE_S
+        elif ask is None and stored.gap and giver is not None:
+            shared = self._conversations[key[0]]
+            self._out.append(LookUpIds(giver.link, key[0], shared.devices[key[1]], tuple(_samples(shared.top(key[1])))))
+
+    def _impatient(self, key: LogKey, now: float) -> None:
+        ask = self._asks.pop(key)
+        if not self._seek(key, now, avoid=ask.link) and ask.link in self._peers:
+            self._asks[key] = _Ask(ask.link, ask.head, now + limits.COMPARE_EVERY_S)
+
+
+def _samples(top: int) -> Iterator[int]:
+    """Numbers back from the end of a log with steps that double: a locator finds where two branches part."""
+    step = 1
+    while top > 0:
+        yield top
+        top -= step
+        step *= 2

@@ -1,1 +1,1 @@
-"""Keys, signatures, the channel: pure functions and small states over well-kept libraries. Knows no I/O but the key file."""
+"""Keys, signatures, chains, the channel, the key vault. Knows no frames, sockets, databases or clocks."""

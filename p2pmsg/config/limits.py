@@ -91,3 +91,8 @@ JOBS_WAITING = 10_000
 RPC_LINE_BYTES = 1 << 20
 RPC_LIST = 1000
 WATCH_QUEUE = 1000
+RPC_CLIENTS = 128
+"""Connections served at once; more wait in the backlog."""
+RPC_REQUESTS = 64
+"""Requests of one connection at once; then nothing more is read from it."""
+RPC_BACKLOG = 1024

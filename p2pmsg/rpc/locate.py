@@ -61,3 +61,8 @@ def lock_info(folder: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, RecursionError):
         return None
     return info if isinstance(info, dict) and isinstance(info.get("socket"), str) else None
+
+
+def initialized(folder: Path) -> bool:
+    """Say whether `init` has made this profile. Raises: OSError where that cannot be seen."""
+    return (folder / "key").exists()

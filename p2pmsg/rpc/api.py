@@ -1,0 +1,157 @@
+"""The local API: one typed method per use case, by the name of its command with a dot.
+
+Params are checked here, once, and refused where they hold more than is named; results are the objects of the CLI contract as plain
+dicts and lists. Knows nothing of sockets nor of how a method is done.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+from p2pmsg.config import limits
+
+Seconds = Annotated[float, Meta(ge=0, le=1e9)]
+Count = Annotated[int, Meta(ge=1, le=limits.RPC_LIST)]
+Wait = Literal["sent", "delivered", "read"]
+
+
+class Params(Struct, forbid_unknown_fields=True):
+    """Params of a method: all that it may be given, nothing else."""
+
+
+class RpcHello(Params):
+    """Says which version the client is; answered with version, protocol and profile whatever it says."""
+
+    version: str
+
+
+class Whoami(Params):
+    """Who I am on this device."""
+
+
+class ProfileSet(Params):
+    """Change what others see of me."""
+
+    name: str | None = None
+
+
+class Status(Params):
+    """How the daemon fares."""
+
+
+class ContactInvite(Params):
+    """Make a single-use invite."""
+
+    valid_s: Seconds = limits.INVITE_VALID_S
+
+
+class ContactInvites(Params):
+    """The invites that can still be used."""
+
+
+class ContactUninvite(Params):
+    """Withdraw an invite."""
+
+    id: str
+
+
+class ContactAdd(Params):
+    """Become a contact of who made the invite; answers when both sides have stored it."""
+
+    invite: str
+    name: str | None = None
+    timeout_s: Seconds = 30.0
+
+
+class ContactList(Params):
+    """All contacts."""
+
+
+class ContactShow(Params):
+    """One contact."""
+
+    name: str
+
+
+class ContactRename(Params):
+    """Give a contact a local name."""
+
+    name: str
+    new: str
+
+
+class ContactRemove(Params):
+    """Remove a contact, and what was said if `history`."""
+
+    name: str
+    history: bool = False
+
+
+class Peers(Params):
+    """Devices of contacts and of mine, and how they are reached."""
+
+
+class Send(Params):
+    """Store a message and hand it on; answers with the message as it stands, also when `timeout_s` ended before what `wait` names."""
+
+    target: str
+    text: str
+    wait: Wait | None = None
+    timeout_s: Seconds = 30.0
+    key: str | None = None
+
+
+class Inbox(Params):
+    """Conversations with something unread, or all."""
+
+    all: bool = False
+
+
+class History(Params):
+    """Messages of a conversation, oldest first."""
+
+    target: str
+    n: Count = 50
+    before: str | None = None
+    after: str | None = None
+    since: str | None = None
+    """RFC 3339."""
+
+
+class Read(Params):
+    """The unread messages of a conversation, at most limits.RPC_LIST of them, oldest first, marked read."""
+
+    target: str
+
+
+class Watch(Params):
+    """Answers {"cursor"}, then notifies `watch.event`; ends after `n` events if given."""
+
+    since: str | int | None = None
+    n: Annotated[int, Meta(ge=1)] | None = None
+    within: str | None = field(default=None, name="in")
+    """A target; the param is called `in`."""
+
+
+METHODS: dict[str, type[Params]] = {
+    "rpc.hello": RpcHello,
+    "whoami": Whoami,
+    "profile.set": ProfileSet,
+    "status": Status,
+    "contact.invite": ContactInvite,
+    "contact.invites": ContactInvites,
+    "contact.uninvite": ContactUninvite,
+    "contact.add": ContactAdd,
+    "contact.list": ContactList,
+    "contact.show": ContactShow,
+    "contact.rename": ContactRename,
+    "contact.remove": ContactRemove,
+    "peers": Peers,
+    "send": Send,
+    "inbox": Inbox,
+    "history": History,
+    "read": Read,
+    "watch": Watch,
+}

@@ -22,6 +22,8 @@ class Giving:
     locator: tuple[Claim, ...]
     head: Claim
     loading: bool = False
+    reserved_bytes: int = 0
+    """What storage was asked for counts as on its way."""
     asked: Claim | None = None
     """The head that storage was asked for last."""
 
@@ -54,7 +56,13 @@ class Peer:
     @property
     def blocked(self) -> bool:
         """Nothing more may be handed over until acknowledgements, or the channel's renewal, come."""
-        return self.held or self.unacknowledged_bytes >= limits.UNACKNOWLEDGED_BYTES
+        return self.held or self.room_bytes <= 0
+
+    @property
+    def room_bytes(self) -> int:
+        """How much more may be on its way."""
+        reserved = sum(giving.reserved_bytes for _, giving in self.giving)
+        return limits.UNACKNOWLEDGED_BYTES - self.unacknowledged_bytes - reserved
 
     def claim(self, key: LogKey, claim: Claim) -> None:
         """Note a claim: the newest of each branch, at most 4."""
@@ -88,9 +96,9 @@ class Peer:
 
     def release(self, key: LogKey, seq: int) -> None:
         """Events of a log up to a number are acknowledged, or asked for anew: they are no longer on their way."""
-        if self.unacknowledged and self.unacknowledged[0][0] == key and self.unacknowledged[-1][0] == key:
-            while self.unacknowledged and self.unacknowledged[0][1] <= seq:  # the common case: one log is busy
-                self.unacknowledged_bytes -= self.unacknowledged.popleft()[2]
+        while self.unacknowledged and self.unacknowledged[0][0] == key and self.unacknowledged[0][1] <= seq:
+            self.unacknowledged_bytes -= self.unacknowledged.popleft()[2]
+        if not self.unacknowledged or self.unacknowledged[0][0] == key:
             return
         kept = deque(item for item in self.unacknowledged if item[0] != key or item[1] > seq)
         self.unacknowledged = kept

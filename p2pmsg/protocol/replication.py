@@ -239,7 +239,7 @@ class Replication:
         giving = peer.giving_of(key, command.head) if peer else None
         if peer is None or giving is None:
             return
-        giving.loading = False
+        giving.loading, giving.reserved_bytes = False, 0
         if not events:
             peer.stop_giving(key, giving)
             return
@@ -375,8 +375,8 @@ class Replication:
                 giving.head = max(giving.head, *self._conversations[key[0]].tips.get(self._me, ()), key=lambda tip: tip.seq)
             giving.loading = True
             giving.asked = giving.head
-            budget = min(limits.UNACKNOWLEDGED_BYTES - peer.unacknowledged_bytes, limits.UNACKNOWLEDGED_BYTES // 4)
-            self._out.append(LoadEvents(peer.link, key[0], device, giving.locator, giving.head, budget))
+            giving.reserved_bytes = min(peer.room_bytes, limits.UNACKNOWLEDGED_BYTES // 4)
+            self._out.append(LoadEvents(peer.link, key[0], device, giving.locator, giving.head, giving.reserved_bytes))
 
     def _flush(self, peer: Peer, now: float) -> None:
         """Send acknowledgements, and news of what I hold that is due to be told."""

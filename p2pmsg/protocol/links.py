@@ -1,0 +1,84 @@
+"""Open links: which of two to the same device stays, and what the peers' clocks say of mine (DESIGN 5 and 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import median_high, median_low
+from typing import Final
+
+from p2pmsg.config import limits
+from p2pmsg.model.ids import AccountId, DeviceId, LinkNumber
+from p2pmsg.protocol.messages import NEWER_LINK_KEPT, CloseLink
+
+_SILENT_S: Final = limits.PING_AFTER_S + 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An authenticated link: who is at the other end, in which life of its process."""
+
+    link: LinkNumber
+    account: AccountId
+    device: DeviceId
+    instance: bytes
+    """8 random bytes per process start."""
+    dialled: bool
+    """By this side."""
+    clock_ahead_ms: int
+    """The peer's clock less mine, when the link opened."""
+
+
+class Links:
+    """All open links of this device: at most one a peer device once `opened` was obeyed."""
+
+    def __init__(self, device: DeviceId) -> None:
+        self._me = device
+        self._open: dict[LinkNumber, Opened] = {}
+        self._clocks: dict[DeviceId, int] = {}
+
+    def __iter__(self) -> Iterator[Opened]:
+        return iter(self._open.values())
+
+    def get(self, link: LinkNumber) -> Opened | None:
+        return self._open.get(link)
+
+    def of_account(self, account: AccountId) -> list[Opened]:
+        """Return the account's open links, one a device."""
+        return [opened for opened in self._open.values() if opened.account == account]
+
+    def opened(self, new: Opened, standing_heard: float | None, now: float) -> CloseLink | None:
+        """Take a link on; return which of the two to close where the device had one already.
+
+        A restarted process (another instance) replaces its old link at once, and so does a link whose elder has been silent for longer than
+        a ping takes. Between two links of the same two instances the one stays that the lower device id dialled.
+        `standing_heard` is when something was last heard on the standing link.
+        """
+        self._clocks[new.device] = new.clock_ahead_ms
+        standing = next((opened for opened in self._open.values() if opened.device == new.device), None)
+        self._open[new.link] = new
+        if standing is None:
+            return None
+        restarted = standing.instance != new.instance
+        silent = standing_heard is not None and now - standing_heard > _SILENT_S
+        lower_dials = self._me < new.device
+        loser = standing if restarted or silent or (new.dialled == lower_dials and standing.dialled != lower_dials) else new
+        del self._open[loser.link]
+        return CloseLink(loser.link, NEWER_LINK_KEPT)
+
+    def closed(self, link: LinkNumber) -> Opened | None:
+        """Forget a link; return it if it was open."""
+        return self._open.pop(link, None)
+
+    def clock_ahead_ms(self) -> int:
+        """Return how far the median of all clocks met is ahead of mine: 0 unless that is over 10 minutes.
+
+        Mine counts as one of them, and between two equally central clocks the nearer one decides, so that of two people neither yields.
+        """
+        clocks = [0, *self._clocks.values()]
+        middle = min(median_low(clocks), median_high(clocks), key=abs)
+        return middle if abs(middle) > limits.CLOCK_AHEAD_MS else 0
+
+    def skew_ms(self, device: DeviceId) -> int | None:
+        """Return how far a device's clock is ahead of mine, if it was met."""
+        return self._clocks.get(device)

@@ -1,0 +1,170 @@
+"""Whom to dial, where and when (DESIGN 9). An address is a hint; presence is the live link.
+
+Contacts that announce themselves are dialled at once; those seen within the last hour are redialled every 5 s where they
+were last; a failure counts against its address only, never against the account.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from p2pmsg.config import limits
+from p2pmsg.model.addresses import Address, Path
+from p2pmsg.model.ids import AccountId
+from p2pmsg.protocol.messages import Dial
+
+
+@dataclass(slots=True)
+class _Place:
+    """One address where a contact may be."""
+
+    path: Path
+    seen: float
+    """When something last pointed there: an announcement, or a link."""
+    due: float
+    redial: bool = False
+    dialling: bool = False
+
+
+@dataclass(slots=True)
+class _Whereabouts:
+    places: dict[Address, _Place] = field(default_factory=dict)
+    links: int = 0
+
+
+class Presence:
+    """What is known of where contacts are; `poll` says whom to dial now."""
+
+    def __init__(self, paths: frozenset[Path]) -> None:
+        self._paths = paths
+        self._contacts: dict[AccountId, _Whereabouts] = {}
+        self._static: tuple[Address, ...] = ()
+        self._dialling = 0
+        self._recent: deque[float] = deque(maxlen=limits.DIALS_PER_S)
+
+    # -- what happened
+
+    def contact_added(self, account: AccountId, now: float) -> None:
+        whereabouts = self._contacts.setdefault(account, _Whereabouts())
+        for address in self._static:
+            self._place(whereabouts, address, Path.STATIC, now)
+
+    def contact_removed(self, account: AccountId) -> None:
+        self._contacts.pop(account, None)
+
+    def static_found(self, addresses: Iterable[Address], now: float) -> None:
+        """The configured addresses are these: any contact may be at each of them."""
+        self._static = tuple(addresses)
+        for whereabouts in self._contacts.values():
+            for address in self._static:
+                self._place(whereabouts, address, Path.STATIC, now)
+
+    def sighted(self, account: AccountId, addresses: Iterable[Address], path: Path, now: float) -> None:
+        """Something points at a contact's addresses: an announcement, or what was last known on this network."""
+        whereabouts = self._contacts.get(account)
+        if whereabouts is not None and path in self._paths:
+            for address in list(addresses)[: limits.ADDRESSES_PER_CONTACT]:
+                self._place(whereabouts, address, path, now)
+
+    def link_opened(self, account: AccountId, address: Address, path: Path, now: float) -> None:
+        """A link to the contact stands: it is not dialled while it does, and there first when it no longer does."""
+        whereabouts = self._contacts.get(account)
+        if whereabouts is None:
+            return
+        whereabouts.links += 1
+        place = whereabouts.places.get(address)
+        if place is None:
+            whereabouts.places[address] = place = _Place(path, now, now)
+            self._trim(whereabouts)
+        place.seen, place.redial = now, True
+
+    def link_closed(self, account: AccountId, address: Address, now: float, *, said_goodbye: bool) -> None:
+        """The link ended: redial after a moment, later if the peer said that it stops."""
+        whereabouts = self._contacts.get(account)
+        if whereabouts is None:
+            return
+        whereabouts.links = max(0, whereabouts.links - 1)
+        for at, place in whereabouts.places.items():
+            place.due = now + (limits.REDIAL_EVERY_S if said_goodbye or at != address else 0.2)
+            if at == address:
+                place.seen, place.redial = now, True
+
+    def dial_ended(self, account: AccountId, address: Address, now: float) -> None:
+        """A dial became a link, or did not: either way its place at the queue is free and the address rests."""
+        self._dialling = max(0, self._dialling - 1)
+        whereabouts = self._contacts.get(account)
+        if whereabouts is not None and (place := whereabouts.places.get(address)) is not None:
+            place.dialling, place.redial, place.due = False, True, now + limits.REDIAL_EVERY_S
+
+    def network_changed(self, reachable: Iterable[AccountId], now: float) -> None:
+        """Addresses of mine changed: everybody not linked is tried again soon, wherever they were."""
+        for account in reachable:
+            if (whereabouts := self._contacts.get(account)) is not None:
+                for place in whereabouts.places.values():
+                    place.due = min(place.due, now)
+
+    # -- what is due
+
+    def poll(self, now: float) -> list[Dial]:
+        """Return the dials that are due: at most 4 under way at once and 20 a second."""
+        out: list[Dial] = []
+        for account, whereabouts in self._contacts.items():
+            if whereabouts.links:
+                continue
+            for address, place in self._due(whereabouts, now):
+                if self._dialling >= limits.DIALS_AT_ONCE or self._spent(now):
+                    return out
+                place.dialling = True
+                self._dialling += 1
+                self._recent.append(now)
+                out.append(Dial(account, address, place.path, place.redial))
+        return out
+
+    @property
+    def deadline(self) -> float | None:
+        """When `poll` is to be called at the latest."""
+        due = [p.due for w in self._contacts.values() if not w.links for p in w.places.values() if not p.dialling]
+        earliest = min(due, default=None)
+        if earliest is not None and len(self._recent) == limits.DIALS_PER_S:
+            earliest = max(earliest, self._recent[0] + 1.0)
+        return earliest
+
+    # -- inside
+
+    def _place(self, whereabouts: _Whereabouts, address: Address, path: Path, now: float) -> None:
+        place = whereabouts.places.get(address)
+        if place is None:
+            whereabouts.places[address] = _Place(path, now, now)
+            self._trim(whereabouts)
+            return
+        place.seen = now
+        if place.path is Path.LAST_KNOWN or place.path not in self._paths:
+            place.path = path
+        if path is not Path.STATIC:
+            place.due = min(place.due, now)
+
+    def _trim(self, whereabouts: _Whereabouts) -> None:
+        """Keep what is static and the newest few; one replayed announcement cannot make a thousand dials."""
+        moving = [(place.seen, address) for address, place in whereabouts.places.items() if place.path is not Path.STATIC]
+        for _, address in sorted(moving)[: -2 * limits.ADDRESSES_PER_CONTACT]:
+            if not whereabouts.places[address].dialling:
+                del whereabouts.places[address]
+
+    def _due(self, whereabouts: _Whereabouts, now: float) -> list[tuple[Address, _Place]]:
+        gone = [
+            address
+            for address, place in whereabouts.places.items()
+            if not place.dialling and place.path is not Path.STATIC and place.seen + limits.REDIAL_FOR_S < now
+        ]
+        for address in gone:
+            del whereabouts.places[address]
+        usable = [item for item in whereabouts.places.items() if item[1].due <= now and not item[1].dialling and self._allowed(item[1])]
+        return sorted(usable, key=lambda item: -item[1].seen)
+
+    def _allowed(self, place: _Place) -> bool:
+        return place.path in self._paths or place.path in (Path.INVITE, Path.INCOMING)
+
+    def _spent(self, now: float) -> bool:
+        return len(self._recent) == limits.DIALS_PER_S and self._recent[0] > now - 1.0

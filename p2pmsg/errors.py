@@ -2,7 +2,7 @@
 
     P2pmsgError                      1  internal
     ├── UsageError                   2  usage
-    │   ├── InvalidName, EmptyText, TextTooLong, InvalidText, InviteMalformed, ConfirmationNeeded
+    │   ├── InvalidName, EmptyText, TextTooLong, InvalidText, InviteMalformed, ConfirmationNeeded, InvalidValue
     ├── NoDaemon                     3
     │   ├── NotInitialized, DaemonNotRunning, DaemonOtherVersion
     ├── NotFound                     4
@@ -13,9 +13,10 @@
     ├── TimedOut                     7
     ├── Refused                      8
     │   ├── AlreadyInitialized, AlreadyRunning, FileExists, InviteExpired, InviteUsed, InviteWithdrawn,
-    │   │   InviteRefused, InviteOwn, NameTaken, StorageFull, StorageDamaged, DatabaseNewer, NotPermitted, HomeUnusable
+    │   │   InviteRefused, InviteOwn, NameTaken, StorageFull, StorageDamaged, DatabaseNewer, NotPermitted, HomeUnusable,
+    │   │   SettingsInvalid
     ├── NetworkError                 9
-    │   ├── PeerUnreachable, NoNetwork
+    │   ├── PeerUnreachable, NoNetwork, MdnsUnavailable
     └── PeerMisbehaved                  never shown: closes one link and is counted
         └── HandshakeRefused
 
@@ -24,7 +25,10 @@ Imports nothing of p2pmsg and nothing heavy: the CLI loads it on every call.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import errno
+import os
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 
@@ -86,6 +90,12 @@ class ConfirmationNeeded(UsageError):
     """Say --yes where nobody can be asked."""
 
     code = "confirmation_needed"
+
+
+class InvalidValue(UsageError):
+    """p2pmsg config list shows every key with its value and default."""
+
+    code = "invalid_value"
 
 
 class NoDaemon(P2pmsgError):
@@ -268,6 +278,12 @@ class HomeUnusable(Refused):
     code = "home_unusable"
 
 
+class SettingsInvalid(Refused):
+    """p2pmsg config set KEY VALUE, or p2pmsg config unset KEY"""
+
+    code = "settings_invalid"
+
+
 class NotPermitted(Refused):
     """p2pmsg status"""
 
@@ -293,6 +309,12 @@ class NoNetwork(NetworkError):
     code = "no_network"
 
 
+class MdnsUnavailable(NetworkError):
+    """See that no other program keeps UDP port 5353 to itself (avahi: disallow-other-stacks=no); the other paths work on."""
+
+    code = "mdns_unavailable"
+
+
 class PeerMisbehaved(P2pmsgError):
     """The link was closed and counted; nothing else is harmed."""
 
@@ -303,3 +325,15 @@ class HandshakeRefused(PeerMisbehaved):
     """A fault before WELCOME: answered with 0x100 at the next tick, whatever it was."""
 
     code = "handshake_refused"
+
+
+@contextlib.contextmanager
+def file_faults(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn the operating system's faults inside the block into StorageFull or HomeUnusable that name the file."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename if isinstance(error.filename, str) else os.fspath(path)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageFull(f"{where} could not be written: the disk is full.") from error
+        raise HomeUnusable(f"{where} cannot be used: {error.strerror or error}.") from error

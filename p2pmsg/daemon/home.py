@@ -6,18 +6,17 @@ Makes folders; knows nothing of what the files hold. The rules are those of the 
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import os
 import socket
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from p2pmsg.daemon.filesystem import is_local
-from p2pmsg.errors import HomeUnusable, StorageFull
+from p2pmsg.errors import HomeUnusable, file_faults
 from p2pmsg.rpc.locate import LOCK_FILE, home_folder, profile_name
 
 SOCKET_PATH_BYTES = 100
@@ -75,7 +74,7 @@ def prepare(profile: Profile) -> tuple[Path, ...]:
     Raises: HomeUnusable where it is not mine, not a folder or read-only; StorageFull.
     """
     made: list[Path] = []
-    with faults(profile.home):
+    with file_faults(profile.home):
         try:
             _make_folder(profile.home, made)
             check_mine(profile.home)
@@ -105,18 +104,6 @@ def check_mine(folder: Path) -> None:
         raise HomeUnusable(f"{folder} belongs to somebody else (user {status.st_uid}).")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise HomeUnusable(f"{folder} is read-only.")
-
-
-@contextlib.contextmanager
-def faults(path: Path) -> Iterator[None]:
-    """Turn the operating system's faults inside the block into HomeUnusable or StorageFull that name the path."""
-    try:
-        yield
-    except OSError as error:
-        where = error.filename if isinstance(error.filename, str) else str(path)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StorageFull(f"{where} could not be written: the disk is full.") from error
-        raise HomeUnusable(f"{where} cannot be used: {error.strerror or error}.") from error
 
 
 def socket_path(profile: Profile, environ: Mapping[str, str] = os.environ) -> Path:

@@ -13,23 +13,24 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from p2pmsg.daemon.home import Profile, faults
-from p2pmsg.errors import AlreadyRunning
+from p2pmsg.daemon.home import Profile
+from p2pmsg.errors import AlreadyRunning, file_faults
 from p2pmsg.rpc.locate import LOCK_BYTES
 
-PROBES_OUTLIVED_S = 0.5
+STARTING_FILE = "starting"
+PROBES_OUTLIVED_S = 0.1
 """`is_held` takes the lock for microseconds; whoever wants it tries again for this long before believing that it is taken."""
 
 
 class Lock:
     """A profile's lock, held. Ends with `release`, with the block, or with the process."""
 
-    def __init__(self, held: int, starting: int) -> None:
+    def __init__(self, profile: Profile, held: int, starting: int) -> None:
+        self._profile = profile
         self._held = held
         self._starting = starting
 
@@ -39,13 +40,14 @@ class Lock:
 
         Raises: AlreadyRunning (the other is ready), HomeUnusable, StorageFull.
         """
-        with faults(profile.lock), contextlib.ExitStack() as undo:
-            starting = undo.enter_context(_opened(profile.folder / "starting"))
-            fcntl.flock(starting, fcntl.LOCK_EX)
-            held = undo.enter_context(_opened(profile.lock))
+        with file_faults(profile.lock), contextlib.ExitStack() as undo:
+            starting = _open_and_wait(profile.folder / STARTING_FILE)
+            undo.callback(os.close, starting)
+            held = _open(profile.lock)
+            undo.callback(os.close, held)
             if not _take(held):
                 raise AlreadyRunning(_who_runs(profile))
-            lock = cls(held, starting)
+            lock = cls(profile, held, starting)
             lock._write({})
             undo.pop_all()  # both files stay open from here on
             return lock
@@ -61,7 +63,7 @@ class Lock:
             fcntl.flock(self._starting, fcntl.LOCK_UN)
 
     def release(self) -> None:
-        """Give the lock back; the files stay (a lock file that is deleted can be held twice). Twice is once."""
+        """Give the lock back; its files stay. Twice is once."""
         if self._held < 0:
             return
         with contextlib.suppress(OSError, AlreadyRunning):
@@ -69,6 +71,13 @@ class Lock:
         for descriptor in (self._held, self._starting):
             os.close(descriptor)
         self._held = self._starting = -1
+
+    def forget(self) -> None:
+        """Delete the lock's files and give it back: the way back of an `init` that made them and failed."""
+        for path in (self._profile.lock, self._profile.folder / STARTING_FILE):
+            with contextlib.suppress(OSError):
+                path.unlink()
+        self.release()
 
     def __enter__(self) -> Self:
         return self
@@ -78,7 +87,7 @@ class Lock:
 
     def _write(self, value: dict[str, Any]) -> None:
         """Replace the line by one write, padded over what stood there: a reader sees the old line or the new one."""
-        line = json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogateescape")
+        line = json.dumps(value).encode()
         old_bytes = os.fstat(self._held).st_size
         os.pwrite(self._held, line.ljust(old_bytes - 1) + b"\n", 0)
 
@@ -108,12 +117,23 @@ def holder(profile: Profile) -> dict[str, Any] | None:
     return None
 
 
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        yield descriptor
-    finally:
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+
+def _open_and_wait(path: Path) -> int:
+    """Return a file locked; one that `forget` deleted while we waited for it locks nothing, so its successor is taken."""
+    while True:
+        descriptor = _open(path)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if os.path.samestat(os.fstat(descriptor), path.stat()):
+                return descriptor
+        except FileNotFoundError:
+            pass
+        except BaseException:
+            os.close(descriptor)
+            raise
         os.close(descriptor)
 
 

@@ -59,6 +59,26 @@ PING_AFTER_S = 3.0
 DIAL_TIMEOUT_S = 5.0
 OUTPUT_BYTES = 8 << 20
 """Unsent bytes after which a link is closed: its peer reads nothing."""
+RECEIVE_WINDOW_BYTES = 2 << 20
+"""What a proven peer may send beyond what was read here; also the most that a gap in the stream can cost."""
+UNPROVEN_WINDOW_BYTES = 2 * UNPROVEN_BYTES
+CRYPTO_PENDING_BYTES = 16_384
+"""Parts of a TLS handshake kept while one before them is missing."""
+REDIAL_RTT_S = 2.6
+"""Assumed round trip of a redial: its first repetition would come after the dial timer, so silence costs one packet."""
+DATAGRAM_BYTES = 1452
+"""On an open link: what fits Ethernet under IPv6. Before, and where this does not pass, 1200."""
+BLACK_HOLE_PROBES = 3
+"""Probes without an answer after which datagrams become 1200 bytes again."""
+KEY_UPDATE_PACKETS = 1 << 22
+"""Half of what AES-GCM may seal under one key (RFC 9001 6.6)."""
+LINGER_S = 1.0
+"""How long a closed link repeats its close to a peer that missed it."""
+FAREWELLS = 8
+SOCKET_BUFFER_BYTES = 4 << 20
+SOCKET_QUEUE = 1024
+"""Datagrams kept while the kernel takes none; further ones are dropped, and QUIC sends them again."""
+RECEIVE_BATCH = 64
 
 # -- presence
 ANNOUNCED_ADDRESSES = 8

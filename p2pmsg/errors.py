@@ -13,7 +13,8 @@
     ├── TimedOut                     7
     ├── Refused                      8
     │   ├── AlreadyInitialized, AlreadyRunning, FileExists, InviteExpired, InviteUsed, InviteWithdrawn,
-    │   │   InviteRefused, InviteOwn, NameTaken, StorageFull, StorageDamaged, DatabaseNewer, NotPermitted, HomeUnusable,
+    │   │   InviteRefused, InviteOwn, NameTaken, StorageFull, StorageFailed,
+    │   │   StorageBusy, StorageDamaged, DatabaseNewer, NotPermitted, HomeUnusable,
     │   │   SettingsInvalid
     ├── NetworkError                 9
     │   ├── PeerUnreachable, NoNetwork, MdnsUnavailable
@@ -258,6 +259,18 @@ class StorageFull(Refused):
     """Free some space; what was accepted before is safe."""
 
     code = "storage_full"
+
+
+class StorageFailed(Refused):
+    """Look at the disk and at who may write to the folder; what was accepted before is safe."""
+
+    code = "storage_failed"
+
+
+class StorageBusy(Refused):
+    """Try again in a moment: more is waiting to be stored than the disk takes."""
+
+    code = "storage_busy"
 
 
 class StorageDamaged(Refused):

@@ -1,0 +1,195 @@
+"""Who announces what on the local network, and when we announce, ask and move.
+
+One task owns the mDNS object; whatever happens sets a flag and wakes it. Everything heard is an unproved hint.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from p2pmsg.config import limits
+from p2pmsg.errors import MdnsUnavailable
+from p2pmsg.model.addresses import Interface
+from p2pmsg.network.announcements import Announcement, parse
+from p2pmsg.network.interfaces import network_ids
+from p2pmsg.network.mdns import Mdns, Publication
+from p2pmsg.network.watcher import Reason, Watcher
+
+ROUTER_PATIENCE_S = 0.1
+REPEAT_S = 2.0
+"""The same announcement comes in once per family, interface and repetition; the listener is told once in this time."""
+HEARD_S = 1200.0
+"""Whoever was silent for longer no longer counts: everybody announces at least every 15 minutes + 25 %."""
+RETRY_S = 5.0
+OWN_NONCES = 8
+
+log = logging.getLogger(__name__)
+
+
+class Listener(Protocol):
+    """Told on the event loop. What it raises ends discovery, so it raises nothing for what peers say."""
+
+    def announced(self, nonce: bytes, addresses: bytes, tags: bytes, version: int) -> None:
+        """Somebody else's announcement was heard: again for each repetition, at most once in REPEAT_S."""
+
+    def interfaces_changed(self, interfaces: tuple[Interface, ...]) -> None:
+        """Interfaces or addresses are these now, at start too; or they are the same and the machine slept.
+
+        A new epoch is due: nothing is published from now on until publish() is called.
+        """
+
+    def mdns_changed(self, problem: MdnsUnavailable | None) -> None:
+        """Multicast DNS stopped working, or works again (None). It is tried again by itself."""
+
+
+class Discovery:
+    """Publishes one announcement and hears those of others, on the interfaces in use, through every change of network."""
+
+    def __init__(
+        self,
+        listener: Listener,
+        allowed: Sequence[str] = (),
+        *,
+        mdns: bool = True,
+        announce_min_s: float = limits.ANNOUNCE_MIN_S,
+        announce_max_s: float = limits.ANNOUNCE_MAX_S,
+    ) -> None:
+        """`allowed` names the interfaces to use (none: choose); without `mdns` interfaces are watched and nothing is sent."""
+        self._listener = listener
+        self._announce_s = announce_min_s, announce_max_s
+        self._watcher = Watcher(allowed, self._changed)
+        self._mdns = Mdns(self._hear) if mdns else None
+        self._problem: MdnsUnavailable | None = None
+        self._wanted: Publication | None = None
+        self._own: deque[bytes] = deque(maxlen=OWN_NONCES)
+        self._heard: dict[Announcement, float] = {}
+        self._reason: Reason | None = None
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._closed = asyncio.Event()
+        self._announce_at = 0.0
+
+    async def start(self, tasks: asyncio.TaskGroup) -> None:
+        """Look at the interfaces, tell the listener, and go on in a task of the group until close()."""
+        self._watcher.start()
+        await self._tell_interfaces()
+        self._reason = Reason.RETURNED
+        tasks.create_task(self._run(), name="discovery")
+
+    async def close(self) -> None:
+        """Say goodbye and stop: a quarter of a second, in the worst case two."""
+        self._closing = True
+        self._wake.set()
+        await self._closed.wait()
+
+    @property
+    def interfaces(self) -> tuple[Interface, ...]:
+        """The interfaces in use now."""
+        return self._watcher.interfaces
+
+    def publish(self, nonce: bytes, port: int, addresses: bytes, tags: bytes, interfaces: tuple[Interface, ...]) -> None:
+        """Announce this from now on, and withdraw what was announced before. Returns at once; 10, 1 to 128 and 64 bytes."""
+        announcement = Announcement(nonce, addresses, tags)
+        self._own.append(nonce)
+        self._wanted = Publication(announcement, port, interfaces)
+        self._wake.set()
+
+    def refresh(self) -> None:
+        """Ask and announce now, because somebody wants to see who is there."""
+        self._watcher.poke(Reason.RETURNED)
+
+    def replay(self) -> None:
+        """Tell the listener once more of everybody heard lately: for when it recognises more than it did."""
+        for heard in list(self._lately()):
+            self._tell(heard)
+
+    async def _run(self) -> None:
+        try:
+            while not self._closing:
+                self._wake.clear()
+                await self._settle()
+                await self._rest()
+        finally:
+            self._watcher.stop()
+            if self._mdns is not None:
+                await self._mdns.close()
+            self._closed.set()
+
+    async def _rest(self) -> None:
+        """Wait for something to happen, or for the next announcement to be due."""
+        try:
+            async with asyncio.timeout_at(self._announce_at):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    async def _settle(self) -> None:
+        reason, self._reason = self._reason, None
+        if reason in (Reason.MOVED, Reason.WOKE):
+            self._wanted = None
+            await self._tell_interfaces()
+        if self._mdns is not None:
+            try:
+                await self._serve(self._mdns, reason)
+                self._report(None)
+            except MdnsUnavailable as problem:
+                self._report(problem)
+        now = asyncio.get_running_loop().time()
+        if now >= self._announce_at:
+            self._announce_at = now + (RETRY_S if self._problem else self._period_s())
+
+    async def _serve(self, mdns: Mdns, reason: Reason | None) -> None:
+        """Bring sockets, publication and questions in line with what is wanted."""
+        grown = await mdns.use(self._watcher.interfaces)
+        rotated = await mdns.publish(self._wanted)
+        returned = grown or (reason is not None and reason is not Reason.REFRESHED)
+        if returned:
+            await mdns.ask()
+        if not rotated and (returned or asyncio.get_running_loop().time() >= self._announce_at):
+            mdns.announce()
+
+    async def _tell_interfaces(self) -> None:
+        """Let the kernel meet a new router first, so that the listener sees the network's full identity."""
+        await asyncio.to_thread(network_ids, self._watcher.interfaces, ROUTER_PATIENCE_S)
+        self._listener.interfaces_changed(self._watcher.interfaces)
+
+    def _changed(self, reason: Reason) -> None:
+        self._reason = reason if self._reason is None else max(reason, self._reason)
+        self._wake.set()
+
+    def _period_s(self) -> float:
+        """Return the time to the next announcement: about one packet a second on the link, however many we are."""
+        least, most = self._announce_s
+        return min(max(float(sum(1 for _ in self._lately())), least), most) * random.uniform(0.75, 1.25)
+
+    def _report(self, problem: MdnsUnavailable | None) -> None:
+        if str(problem) != str(self._problem):
+            log.info("mDNS: %s", problem or "works again")
+            self._listener.mdns_changed(problem)
+        self._problem = problem
+
+    def _hear(self, name: str, text: bytes) -> None:
+        """Take in one TXT record. A flood makes us forget who we told of what, never keeps a good announcement out."""
+        announcement = parse(name, text)
+        if announcement is None or announcement.nonce in self._own:
+            return
+        now = asyncio.get_running_loop().time()
+        told = self._heard.pop(announcement, None)
+        again = told is None or now - told >= REPEAT_S
+        self._heard[announcement] = now if told is None or again else told
+        if len(self._heard) > limits.STRANGERS_REMEMBERED:
+            del self._heard[next(iter(self._heard))]
+        if again:
+            self._tell(announcement)
+
+    def _tell(self, heard: Announcement) -> None:
+        self._listener.announced(heard.nonce, heard.addresses, heard.tags, heard.version)
+
+    def _lately(self) -> Iterator[Announcement]:
+        since = asyncio.get_running_loop().time() - HEARD_S
+        return (announcement for announcement, told in self._heard.items() if told >= since)

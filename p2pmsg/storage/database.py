@@ -1,0 +1,163 @@
+"""Open the encrypted database: its key, its settings, its soundness; knows no table but the migrations'."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from p2pmsg.errors import DatabaseNewer, StorageDamaged
+from p2pmsg.storage import faults
+from p2pmsg.storage.cipher import Db, sqlite
+from p2pmsg.storage.migrations import MIGRATIONS, newer_than_ours
+
+_BUSY_S: Final = 5.0
+_CACHE_KIB: Final = 32_000
+_WAL_KEPT_BYTES: Final = 16 << 20
+_STATEMENTS: Final = 256
+_CHECKED_BYTES: Final = 48_000_000
+"""Up to this size the whole file is checked at every start: at most 150 ms (3 ms a megabyte). A larger one after an unclean
+end only: each page has a MAC, so damage is found at the latest when it is read."""
+_SETTINGS: Final = (
+    "journal_mode = WAL",
+    "synchronous = FULL",
+    "secure_delete = ON",
+    "temp_store = MEMORY",
+    "foreign_keys = ON",
+    f"cache_size = -{_CACHE_KIB}",
+    f"journal_size_limit = {_WAL_KEPT_BYTES}",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StorageWarning:
+    """Something to tell the user that did not keep the database from opening; the form of `status`'s warnings."""
+
+    code: str
+    message: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An open database and what there is to say about it."""
+
+    db: Db
+    warnings: tuple[StorageWarning, ...] = ()
+
+
+def open_database(path: Path, key: bytes) -> Opened:
+    """Open or create the database of a profile; `key` is 32 raw bytes. To be used by the calling thread alone.
+
+    A file that is damaged, foreign or under another key is moved aside with its journal, and an empty one made: the
+    warning names where it went. The whole file is checked where that is quick, or where the last end was not clean.
+
+    Raises:
+        DatabaseNewer: a newer version made it; nothing was touched.
+        StorageFull, StorageFailed: the disk does not let it be opened or written.
+    """
+    try:
+        try:
+            return Opened(_open_sound(path, key))
+        except StorageDamaged as damage:
+            aside = set_aside(path)
+            return Opened(_open_sound(path, key), (_warning(aside, damage),))
+    except sqlite.Error as error:
+        raise faults.translated(error, path.parent) from error
+
+
+def open_memory() -> Db:
+    """Return an empty database that lives in memory only: for the simulation and for tests."""
+    db = _connect(":memory:", bytes(32))
+    MIGRATIONS.apply(db)
+    return db
+
+
+def set_aside(path: Path) -> Path:
+    """Move a database and its journal to `NAME.damaged-TIME`, where SQLite still finds them as one; return that path."""
+    aside = _free_name(path)
+    for suffix in ("", "-wal", "-shm"):
+        part = path.with_name(path.name + suffix)
+        if part.exists():
+            part.rename(aside.with_name(aside.name + suffix))
+    return aside
+
+
+def close_database(db: Db) -> None:
+    """Write the journal back and close; a disk that refuses keeps the journal, from which the next start goes on."""
+    try:
+        db.execute("PRAGMA optimize")
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    except sqlite.Error:
+        pass  # closing must succeed on a full disk; nothing committed is lost by it
+    finally:
+        db.conn.close()
+
+
+def _open_sound(path: Path, key: bytes) -> Db:
+    doubtful = _journal_left(path) or path.exists() and path.stat().st_size <= _CHECKED_BYTES
+    db = _connect(path, key)
+    try:
+        _refuse_newer(db)
+        if doubtful:
+            _check(db)
+        for setting in _SETTINGS:
+            db.execute(f"PRAGMA {setting}").fetchall()
+        MIGRATIONS.apply(db)
+    except sqlite.Error as error:
+        db.conn.close()
+        if faults.is_damage(error):
+            raise StorageDamaged(str(error)) from error
+        raise
+    except BaseException:
+        db.conn.close()
+        raise
+    return db
+
+
+def _connect(path: Path | str, key: bytes) -> Db:
+    if len(key) != 32:
+        raise ValueError("the key of a database has 32 bytes")
+    if isinstance(path, Path):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    connection = sqlite.connect(
+        str(path), isolation_level=None, check_same_thread=False, timeout=_BUSY_S, cached_statements=_STATEMENTS
+    )
+    connection.execute("PRAGMA cipher_log_level = NONE")
+    connection.execute(f"PRAGMA key = \"x'{key.hex()}'\"")
+    return Db(connection, strict=True, execute_plugins=False)
+
+
+def _refuse_newer(db: Db) -> None:
+    if newer := newer_than_ours(db):
+        raise DatabaseNewer(f"The database was made by a newer version of p2pmsg ({max(newer)}).")
+
+
+def _check(db: Db) -> None:
+    answer = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if answer != "ok":
+        raise StorageDamaged(f"{answer}")
+
+
+def _journal_left(path: Path) -> bool:
+    """Say whether the last user of the database ended without closing it: a clean end removes the journal."""
+    try:
+        return path.with_name(path.name + "-wal").stat().st_size > 0
+    except FileNotFoundError:
+        return False
+
+
+def _free_name(path: Path) -> Path:
+    stem = f"{path.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    names = (path.with_name(stem + (f".{count}" if count else "")) for count in range(1000))
+    return next(name for name in names if not name.exists())
+
+
+def _warning(aside: Path, damage: StorageDamaged) -> StorageWarning:
+    return StorageWarning(
+        "database_set_aside",
+        f"The database could not be read ({damage}). It was moved to {aside}, and an empty one was made.",
+        "Keep that file: what it holds may be saved. Put the right key back if the key file was changed.",
+    )

@@ -1,0 +1,61 @@
+"""What SQLite and the disk report, as errors of ours that say what to do."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from p2pmsg.errors import StorageDamaged, StorageFailed, StorageFull
+from p2pmsg.storage.cipher import sqlite
+
+_NO_ROOM_BYTES: Final = 1 << 20
+"""Below this an I/O error is one of a full disk: SQLite reports some of them (shared memory, fsync) as such."""
+_BUSY, _READONLY, _IOERR, _CORRUPT, _FULL, _CANTOPEN, _NOTADB = 5, 8, 10, 11, 13, 14, 26
+
+
+def free_bytes(folder: Path) -> int:
+    """Return how much an ordinary user may still write on the file system of a folder.
+
+    Raises:
+        OSError: the folder has gone.
+    """
+    room = os.statvfs(folder)
+    return room.f_bavail * room.f_frsize
+
+
+def is_damage(error: sqlite.Error) -> bool:
+    """Say whether the file itself is to blame: wrong key, foreign file, torn or altered pages."""
+    return _code(error) in (_CORRUPT, _NOTADB)
+
+
+def translated(error: sqlite.Error, folder: Path | None) -> Exception:
+    """Return the error of ours for what the disk did; any other is a fault of our SQL and returned as it is."""
+    code = _code(error)
+    if code == _FULL or (code == _IOERR and _no_room(folder)):
+        return StorageFull("The disk is full. Nothing of this was stored.")
+    if is_damage(error):
+        return StorageDamaged(f"The database is damaged: {error}.")
+    if code == _READONLY:
+        return StorageFailed("The database cannot be written to: it is read-only.")
+    if code in (_IOERR, _CANTOPEN, _BUSY):
+        return StorageFailed(f"The database cannot be read or written: {error} ({name_of(error)}).")
+    return error
+
+
+def name_of(error: sqlite.Error) -> str:
+    """Return SQLite's own name of what went wrong."""
+    return str(getattr(error, "sqlite_errorname", None) or type(error).__name__)
+
+
+def _code(error: sqlite.Error) -> int:
+    return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+
+
+def _no_room(folder: Path | None) -> bool:
+    try:
+        return folder is not None and free_bytes(folder) < _NO_ROOM_BYTES
+    except OSError:
+        return False
+
+

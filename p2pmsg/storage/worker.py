@@ -1,0 +1,192 @@
+"""One thread that owns the database; jobs go in from the event loop, outcomes come back on it after their commit."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Generic, TypeVar
+
+from p2pmsg.config import limits
+from p2pmsg.errors import StorageBusy, StorageFailed
+from p2pmsg.storage import faults
+from p2pmsg.storage.batches import Job, Settled, run_batch
+from p2pmsg.storage.cipher import Db
+from p2pmsg.storage.database import StorageWarning, close_database, open_database
+
+T = TypeVar("T")
+_DISK_LOOKED_AT_EVERY_S: Final = 1.0
+
+
+class Storage(ABC):
+    """What the node sees: jobs with a callback, or awaited. Jobs run in the order in which they are given."""
+
+    def submit(self, job: Callable[[Db], T], done: Callable[[T | BaseException], None], *, growing: bool = False) -> None:
+        """Run a job that writes; `done` gets its result once that is on the disk, or the exception that undid it.
+
+        `growing` jobs fail with StorageFull while the disk has less than `limits.DISK_REFUSE_BYTES`. With `limits.JOBS_WAITING`
+        jobs waiting `done` gets StorageBusy. `done` is never called from within this call.
+        """
+        self._take(Job(job, done, writes=True, growing=growing))
+
+    def read(self, job: Callable[[Db], T], done: Callable[[T | BaseException], None]) -> None:
+        """Run a job that only reads: it sees all jobs given before it and waits for no fsync of its own."""
+        self._take(Job(job, done, writes=False))
+
+    async def run(self, job: Callable[[Db], T], *, growing: bool = False) -> T:
+        """Like `submit`. Cancelled: the job is done all the same, only its result is dropped."""
+        waiter: _Waiter[T] = _Waiter()
+        self.submit(job, waiter.done, growing=growing)
+        return await waiter.future
+
+    async def ask(self, job: Callable[[Db], T]) -> T:
+        """Like `read`. Cancelled: the result is dropped."""
+        waiter: _Waiter[T] = _Waiter()
+        self.read(job, waiter.done)
+        return await waiter.future
+
+    @abstractmethod
+    def _take(self, job: Job) -> None: ...
+
+
+class _Waiter(Generic[T]):
+    def __init__(self) -> None:
+        self.future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+    def done(self, outcome: T | BaseException) -> None:
+        if self.future.cancelled():
+            return
+        if isinstance(outcome, BaseException):
+            self.future.set_exception(outcome)
+        else:
+            self.future.set_result(outcome)
+
+
+class Worker(Storage):
+    """The storage of a daemon: a database file and its thread. `submit` and `read` may be called from any thread."""
+
+    def __init__(self, path: Path, key: bytes, *, room: Callable[[Path], int] = faults.free_bytes) -> None:
+        self._path = path
+        self._key: bytes | None = key
+        self._room = room
+        self._waiting: deque[Job] = deque()
+        self._given = threading.Condition()
+        self._closing = False
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop
+        self._looked_at = -_DISK_LOOKED_AT_EVERY_S
+        self.free_bytes: int | None = None
+        """Room on the disk when it was last looked at (at most once a second, before a job); None where that fails."""
+
+    async def open(self) -> tuple[StorageWarning, ...]:
+        """Open the database and start to work; return what there is to tell the user.
+
+        Raises:
+            DatabaseNewer, StorageFull, StorageFailed: see `open_database`.
+        """
+        self._loop = asyncio.get_running_loop()
+        opened: asyncio.Future[tuple[StorageWarning, ...]] = self._loop.create_future()
+        self._thread = threading.Thread(target=self._work, args=(opened,), name="storage")
+        self._thread.start()
+        return await opened
+
+    async def close(self) -> None:
+        """Do all jobs given so far, tell their outcomes, and close; jobs given later fail with StorageFailed."""
+        if self._thread is None:
+            return
+        ended = self._loop.create_future()
+        self._take(Job(lambda _: None, ended.set_result, writes=False))
+        with self._given:
+            self._closing = True
+            self._given.notify()
+        await ended
+        await asyncio.to_thread(self._thread.join)
+
+    def _take(self, job: Job) -> None:
+        with self._given:
+            refused = self._refusal()
+            if refused is None:
+                self._waiting.append(job)
+                self._given.notify()
+        if refused is not None:
+            self._loop.call_soon_threadsafe(job.done, refused)
+
+    def _refusal(self) -> Exception | None:
+        if self._closing:
+            return StorageFailed("The database is closed.")
+        if len(self._waiting) >= limits.JOBS_WAITING:
+            return StorageBusy("Too much is waiting to be stored.")
+        return None
+
+    def _work(self, opened: asyncio.Future[tuple[StorageWarning, ...]]) -> None:
+        try:
+            assert self._key is not None
+            database = open_database(self._path, self._key)
+        except Exception as error:
+            self._on_loop(opened.set_exception, error)
+            return
+        finally:
+            self._key = None
+        self._on_loop(opened.set_result, database.warnings)
+        try:
+            while self._wait_for_jobs():
+                low = self._disk_is_low()
+                self._tell(run_batch(database.db, self._waiting, low_disk=low, folder=self._path.parent))
+        finally:
+            close_database(database.db)
+
+    def _wait_for_jobs(self) -> bool:
+        with self._given:
+            self._given.wait_for(lambda: self._waiting or self._closing)
+            return bool(self._waiting)
+
+    def _disk_is_low(self) -> bool:
+        now = time.monotonic()
+        if now - self._looked_at >= _DISK_LOOKED_AT_EVERY_S:
+            self._looked_at = now
+            try:
+                self.free_bytes = self._room(self._path.parent)
+            except OSError:
+                self.free_bytes = None
+        return self.free_bytes is not None and self.free_bytes < limits.DISK_REFUSE_BYTES
+
+    def _tell(self, settled: list[Settled]) -> None:
+        self._on_loop(_tell_each, self._loop, settled)
+
+    def _on_loop(self, call: Callable[..., object], *args: object) -> None:
+        try:
+            self._loop.call_soon_threadsafe(call, *args)
+        except RuntimeError:
+            pass  # the loop has ended: nobody is left to be told; what was committed stays
+
+
+def _tell_each(loop: asyncio.AbstractEventLoop, settled: list[Settled]) -> None:
+    for each in settled:
+        loop.call_soon(each.tell)
+
+
+class Inline(Storage):
+    """The same without a thread: waiting jobs run in one batch when the caller's scheduler says so (simulation, tests).
+
+    Whoever drops it before then has crashed before the commit. `low_disk` and the database stay the caller's.
+    """
+
+    def __init__(self, db: Db, schedule: Callable[[Callable[[], None]], object]) -> None:
+        self.db = db
+        self.low_disk = False
+        self._schedule = schedule
+        self._waiting: deque[Job] = deque()
+
+    def run_waiting(self) -> None:
+        """Run and commit what waits, then tell the outcomes; jobs given meanwhile wait for the next time."""
+        for each in run_batch(self.db, self._waiting, low_disk=self.low_disk, folder=None, budget_s=float("inf")):
+            each.tell()
+
+    def _take(self, job: Job) -> None:
+        self._waiting.append(job)
+        if len(self._waiting) == 1:
+            self._schedule(self.run_waiting)

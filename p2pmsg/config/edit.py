@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from p2pmsg.config import settings
-from p2pmsg.errors import KeyNotFound, SettingsInvalid, file_faults
+from p2pmsg.errors import SettingsInvalid, file_faults
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from p2pmsg.daemon.filesystem import is_local
+from p2pmsg.daemon.linux import is_local
 from p2pmsg.errors import HomeUnusable, file_faults
 from p2pmsg.rpc.locate import LOCK_FILE, home_folder, profile_name
 

@@ -104,7 +104,9 @@ def decode_invite(text: str) -> Invite:
     """
     text = text.strip().upper()
     if not text.startswith(_PREFIX) or len(text) > limits.INVITE_CHARACTERS or not text.isascii():
-        raise InviteMalformed(f"This is no invite: it does not start with {_PREFIX} or is longer than {limits.INVITE_CHARACTERS} characters.")
+        raise InviteMalformed(
+            f"This is no invite: it does not start with {_PREFIX} or is longer than {limits.INVITE_CHARACTERS} characters."
+        )
     coded = text[len(_PREFIX) :]
     try:
         raw = base64.b32decode(coded + "=" * (-len(coded) % 8))

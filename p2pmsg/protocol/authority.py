@@ -6,6 +6,7 @@ unknown kinds are refused by `crypto.chain` before they get here.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
 
 from p2pmsg.config import limits
@@ -95,7 +96,7 @@ def _check_signers(
             raise PeerMisbehaved("a link is signed by a key that was no admin before it")
         line.append(link)
     line.sort(key=lambda link: len(ancestors[link.id]))
-    if any(a.id not in ancestors[b.id] for a, b in zip(line, line[1:], strict=False)):
+    if any(a.id not in ancestors[b.id] for a, b in itertools.pairwise(line)):
         raise PeerMisbehaved("one signer made two links side by side")
 
 

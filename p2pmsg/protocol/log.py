@@ -145,5 +145,3 @@ def write(
 def order_key(hlc: int, parent_orders: Sequence[int]) -> int:
     """Return where an event is shown: its clock, but below all its parents."""
     return max(hlc, *(order + 1 for order in parent_orders)) if parent_orders else hlc
-
-

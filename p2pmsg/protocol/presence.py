@@ -26,6 +26,7 @@ class _Place:
     due: float
     redial: bool = False
     dialling: bool = False
+    refusals: int = 0
 
 
 @dataclass(slots=True)
@@ -91,12 +92,14 @@ class Presence:
             if at == address:
                 place.seen, place.redial = now, True
 
-    def dial_ended(self, account: AccountId, address: Address, now: float) -> None:
-        """A dial became a link, or did not: either way its place at the queue is free and the address rests."""
+    def dial_ended(self, account: AccountId, address: Address, now: float, *, refused: bool = False) -> None:
+        """A dial became a link, or did not: either way its place at the queue is free and the address rests, longer after each refusal."""
         self._dialling = max(0, self._dialling - 1)
         whereabouts = self._contacts.get(account)
         if whereabouts is not None and (place := whereabouts.places.get(address)) is not None:
-            place.dialling, place.redial, place.due = False, True, now + limits.REDIAL_EVERY_S
+            place.refusals = place.refusals + 1 if refused else 0
+            rest_s = limits.REDIAL_EVERY_S * (1 << min(place.refusals, 4))
+            place.dialling, place.redial, place.due = False, True, now + rest_s
 
     def network_changed(self, reachable: Iterable[AccountId], now: float) -> None:
         """Addresses of mine changed: everybody not linked is tried again soon, wherever they were."""

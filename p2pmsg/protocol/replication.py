@@ -100,7 +100,7 @@ class Replication:
             position = peer.position.get(key)
             if giving := peer.giving_of(key):
                 giving.head = tip
-            elif not peer.compared or (position,) != before and (position or before):
+            elif not peer.compared or ((position,) != before and (position or before)):
                 peer.tell({key}, now + limits.HAVE_DELAY_S if peer.compared else now)
             elif peer.blocked:
                 peer.give(key, Giving((position,) if position else (), tip))

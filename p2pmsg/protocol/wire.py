@@ -6,6 +6,7 @@ plain msgpack values (unknown trailing fields are kept in the exact bytes); fram
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
@@ -25,7 +26,7 @@ Id32 = Annotated[bytes, Meta(min_length=ID_BYTES, max_length=ID_BYTES)]
 Bytes8 = Annotated[bytes, Meta(min_length=8, max_length=8)]
 Signature = Annotated[bytes, Meta(min_length=64, max_length=64)]
 Heads = Annotated[list[Id32], Meta(max_length=limits.CHAIN_PREDECESSORS)]
-Count = Annotated[int, Meta(ge=0, lt=2**63)]
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 _CLAIM = struct.Struct(">8sQ8s")
 Vector = Annotated[bytes, Meta(max_length=limits.HAVE_LOGS * _CLAIM.size)]
 Locator = Annotated[bytes, Meta(max_length=limits.LOCATOR_ENTRIES * _CLAIM.size)]
@@ -300,7 +301,7 @@ def _is_id(value: object) -> bool:
 def _is_sorted_ids(value: object, most: int) -> bool:
     if type(value) is not list or len(value) > most or not all(_is_id(i) for i in value):
         return False
-    return all(a < b for a, b in zip(value, value[1:], strict=False))
+    return all(a < b for a, b in itertools.pairwise(value))
 
 
 def sent_event(event: Event) -> SentEvent:

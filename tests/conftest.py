@@ -1,25 +1,25 @@
-"""What every test stands on: a clean environment, homes with short paths, and how LAN tests are skipped or required."""
+"""What every test stands on: a clean environment, homes with short paths, and skips that are counted, or forbidden."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
 LAN = Path(__file__).parent / "lan"
-LAN_TOOLS = ("ip", "nft", "tmux")
-LAN_REQUIRED = os.environ.get("P2PMSG_REQUIRE_LAN") == "1"
+REQUIRE_LAN = "P2PMSG_REQUIRE_LAN"
 
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the settings of whoever runs the tests out of them."""
     for name in [name for name in os.environ if name.startswith("P2PMSG_")]:
-        monkeypatch.delenv(name)
+        if name != REQUIRE_LAN:
+            monkeypatch.delenv(name)
     for name in ("XDG_RUNTIME_DIR", "XDG_DATA_HOME", "NO_COLOR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TZ", "UTC")
@@ -33,23 +33,13 @@ def home() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the LAN tests where they cannot run, with the line to type."""
-    reason = _lan_missing()
-    if reason is None:
-        return
-    for item in items:
-        if item.path.is_relative_to(LAN):
-            item.add_marker(pytest.mark.skip(reason=reason))
-
-
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """With P2PMSG_REQUIRE_LAN=1 a LAN test that is skipped has failed."""
     report = yield
-    if LAN_REQUIRED and report.skipped and item.path.is_relative_to(LAN):
+    if os.environ.get(REQUIRE_LAN) == "1" and report.skipped and item.path.is_relative_to(LAN):
         report.outcome = "failed"
-        report.longrepr = f"skipped, and P2PMSG_REQUIRE_LAN=1 forbids it: {report.longrepr}"
+        report.longrepr = f"skipped, and {REQUIRE_LAN}=1 forbids it: {report.longrepr}"
     return report
 
 
@@ -62,12 +52,3 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.write_line(f"Skipped tests: {sum(reasons.values())}")
     for reason, count in sorted(reasons.items()):
         terminalreporter.write_line(f"  {count} x {reason.removeprefix('Skipped: ')}")
-
-
-def _lan_missing() -> str | None:
-    missing = [tool for tool in LAN_TOOLS if shutil.which(tool) is None]
-    if os.geteuid() != 0:
-        return "LAN tests make network namespaces; type: sudo P2PMSG_REQUIRE_LAN=1 scripts/test"
-    if missing:
-        return f"LAN tests need {', '.join(missing)}; type: P2PMSG_REQUIRE_LAN=1 scripts/test"
-    return None

@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,11 @@ READY_FD = "P2PMSG_READY_FD"
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 15.0
 READY_BYTES = 65_536
+PROGRAM = (sys.executable, "-I", str(Path(p2pmsg.__file__).with_name("__main__.py")))
+"""The CLI, wherever it was started from; `-I`: no variable of the caller's and no folder of his brings in other code."""
 
 
-def start(profile: Profile) -> dict[str, Any]:
+def start(profile: Profile, *, program: Sequence[str] = PROGRAM) -> dict[str, Any]:
     """Make sure that the daemon of a profile runs, and return its status; it holds none of our file descriptors.
 
     Two that start at once get the same daemon.
@@ -44,7 +46,7 @@ def start(profile: Profile) -> dict[str, Any]:
     except DaemonNotRunning:
         pass
     try:
-        _spawn_and_wait(profile)
+        _spawn_and_wait(profile, program)
     except AlreadyRunning:
         pass  # somebody else started it, and it was ready before ours gave way
     return _status(profile)
@@ -86,10 +88,10 @@ def _end(daemon: OtherProcess) -> None:
         )
 
 
-def restart(profile: Profile) -> dict[str, Any]:
+def restart(profile: Profile, *, program: Sequence[str] = PROGRAM) -> dict[str, Any]:
     """Stop the daemon, if it runs, and start it. Raises: as `stop` and `start` do."""
     stop(profile)
-    return start(profile)
+    return start(profile, program=program)
 
 
 def stopped_status(profile: Profile) -> dict[str, Any]:
@@ -130,11 +132,11 @@ def _status(profile: Profile) -> dict[str, Any]:
         return status
 
 
-def _spawn_and_wait(profile: Profile) -> None:
+def _spawn_and_wait(profile: Profile, program: Sequence[str]) -> None:
     ready, told = os.pipe()
     try:
         try:
-            daemon = _spawn(profile, told)
+            daemon = _spawn(profile, program, told)
         finally:
             os.close(told)
         answer = _read_line(ready, START_TIMEOUT_S)
@@ -152,10 +154,9 @@ def _spawn_and_wait(profile: Profile) -> None:
     raise P2pmsgError(f"The daemon ended before it answered (exit {daemon.returncode}).", hint=f"Look at the end of {profile.log}")
 
 
-def _spawn(profile: Profile, told: int) -> subprocess.Popen[bytes]:
+def _spawn(profile: Profile, program: Sequence[str], told: int) -> subprocess.Popen[bytes]:
     """Run `daemon run` in a session of its own, with nothing of ours open but the pipe on which it reports."""
-    main = Path(p2pmsg.__file__).with_name("__main__.py")
-    command = [sys.executable, "-I", str(main), "--profile", profile.name, "daemon", "run"]
+    command = [*program, "--profile", profile.name, "daemon", "run"]
     environ = {**os.environ, READY_FD: str(told)}
     if profile.home_was_named:
         environ["P2PMSG_HOME"] = str(profile.home)  # whole, for it starts in another folder

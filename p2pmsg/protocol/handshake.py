@@ -29,7 +29,7 @@ from p2pmsg.protocol.messages import CommitPeering, HandshakeCommand, OpenLink, 
 from p2pmsg.protocol.proofs import PROOF_BYTES, ChainReader, Proof, Verifier, encode_chain, require
 from p2pmsg.protocol.wire import Frame, FrameType, Hello, plain_frame
 
-__all__ = ["Dialler", "Ended", "GateRow", "Identity", "Knowledge", "Purpose", "Responder"]
+__all__ = ["ChainReader", "Dialler", "Ended", "GateRow", "Identity", "Knowledge", "Purpose", "Responder"]
 
 ENTROPY_BYTES: Final = 64
 GONE_PATIENCE_S: Final = 1.0

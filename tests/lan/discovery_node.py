@@ -1,6 +1,6 @@
 """A node that does nothing but discovery: run by the LAN tests in a process of its own.
 
-    discovery_node.py NAME ANNOUNCE_MIN_S [INTERFACE ...]
+    python -m tests.lan.discovery_node NAME ANNOUNCE_MIN_S [INTERFACE ...]
 
 Prints one JSON object a line: {"ready": …}, {"heard": NAME, "addresses": HEX, "at": monotonic seconds}, {"interfaces": […]},
 {"problem": …}. Reads commands from standard input: "refresh", "rotate"; ends with a goodbye at its end. The tags carry the
@@ -62,7 +62,8 @@ class Node:
 
 
 def say(**what: object) -> None:
-    print(json.dumps({**what, "at": time.monotonic()}), flush=True)
+    sys.stdout.write(json.dumps({**what, "at": time.monotonic()}) + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

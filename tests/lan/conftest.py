@@ -1,0 +1,55 @@
+"""Makes the LAN in a box for the tests of this folder, or says what is missing for it."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lan.lan import Lan, namespaces, remove_namespace
+
+PACKAGES = {"ip": "iproute2", "nft": "nftables"}
+
+
+def missing() -> str | None:
+    """Say what to type where no LAN can be made; None where nothing is missing."""
+    if os.geteuid() != 0:
+        return "network namespaces need root: sudo scripts/test"
+    packages = [package for tool, package in PACKAGES.items() if shutil.which(tool) is None]
+    return f"tools are missing: apt-get update && apt-get install -y {' '.join(packages)}" if packages else None
+
+
+@pytest.fixture
+def lan() -> Iterator[Callable[..., Lan]]:
+    """Return a maker of LANs, called as the class Lan is without `prefix`; they end with the test.
+
+    Skips with a reason where they cannot be made, and fails instead where P2PMSG_REQUIRE_LAN=1.
+    """
+    reason = missing()
+    if reason is not None:
+        give_up = pytest.fail if os.environ.get("P2PMSG_REQUIRE_LAN") == "1" else pytest.skip
+        give_up(reason)
+    sweep()
+    numbers = itertools.count(1)
+    with contextlib.ExitStack() as running:
+
+        def make(nodes: int = 2, **options: Any) -> Lan:
+            return running.enter_context(Lan(nodes, prefix=f"p2pmsg{os.getpid()}-{next(numbers)}-", **options))
+
+        yield make
+
+
+def sweep() -> None:
+    """Remove the namespaces of test runs that were killed before they could."""
+    for name in namespaces():
+        owner = re.match(r"p2pmsg(\d+)-", name)
+        if owner and not Path(f"/proc/{owner[1]}").exists():
+            with contextlib.suppress(RuntimeError):  # another run was faster
+                remove_namespace(name)

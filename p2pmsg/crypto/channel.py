@@ -155,7 +155,7 @@ class Channel:
             raise self._shut("a KEY came before its time")
         seed = bytearray(self._entropy(kem.SEED_BYTES))
         try:
-            sealed = kem.seal(public, seed, digest(domains.CHANNEL_SEAL, public))
+            sealed = kem.seal(public, seed, _seal_info(public))
         except PeerMisbehaved as error:
             raise self._shut("a KEY is none") from error
         answer = self._out.seal(NEXT, sealed)
@@ -168,7 +168,7 @@ class Channel:
         if asked is None:
             raise self._shut("a NEXT came unasked")
         try:
-            seed = bytearray(asked.open(sealed, digest(domains.CHANNEL_SEAL, asked.public)))
+            seed = bytearray(asked.open(sealed, _seal_info(asked.public)))
         except PeerMisbehaved as error:
             raise self._shut("a NEXT does not open") from error
         if len(seed) != kem.SEED_BYTES:
@@ -193,3 +193,7 @@ class Channel:
         self._held.clear()
         self._held_bytes = 0
         return PeerMisbehaved(reason)
+
+
+def _seal_info(public: bytes) -> bytes:
+    return digest(domains.CHANNEL_SEAL, public)

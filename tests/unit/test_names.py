@@ -1,0 +1,47 @@
+import pytest
+
+from p2pmsg.model.names import fault_of_name, fault_of_text
+
+
+@pytest.mark.parametrize("name", ["Ann", "a", "Ann B.", "Zoë", "李小龍", "😀", "👩\u200d🚀", "x" * 64, "O'Brien", "#1", "שלום"])
+def test_good_names(name: str) -> None:
+    assert fault_of_name(name, 64) is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "x" * 65,
+        "x" * 10_000,
+        " ",
+        " Ann",
+        "Ann ",
+        "\t",
+        "An\nn",
+        "An\0n",
+        "\x1b[31mAnn",
+        "Ann\x7f",
+        "Ann\x9b",
+        "An\u202en",
+        "\u2066Ann",
+        "An\u200fn",
+        "An\u2028n",
+        "\ud800",
+        "\u200b",
+        "\u0301",
+        "me",
+        "ME",
+        "a~b",
+        "a:b",
+        "a/b",
+    ],
+)
+def test_what_is_no_name(name: str) -> None:
+    assert fault_of_name(name, 64) is not None
+
+
+def test_a_device_may_have_what_a_person_may_not() -> None:
+    assert fault_of_text("Ann's laptop: 2/3", 64) is None
+    assert fault_of_text("me", 64) is None
+    assert fault_of_text("An\u202en", 64) is not None

@@ -66,11 +66,13 @@ class Client:
             if "method" in message:
                 yield message["params"]
 
-    def ready(self) -> bool:
-        """Read what has arrived, without waiting for more, and say whether `events` can yield at once."""
-        if self._line_end() < 0:
-            self._fill()
+    def has_line(self) -> bool:
+        """Say whether `events` can yield without waiting."""
         return self._line_end() >= 0
+
+    def take(self) -> None:
+        """Take in what has arrived; waits if nothing has."""
+        self._fill()
 
     def _send(self, message: dict[str, Any]) -> None:
         line = json.dumps(message, separators=(",", ":")).encode() + b"\n"

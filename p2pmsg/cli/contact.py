@@ -1,0 +1,123 @@
+"""People: `contact …` and `peers`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from p2pmsg.cli import output, show
+from p2pmsg.cli.grammar import SECONDS, TEXT, Group, command
+from p2pmsg.cli.session import Session, read_line
+from p2pmsg.cli.times import shown
+from p2pmsg.errors import UsageError
+
+HERE = "p2pmsg.cli.contact"
+
+
+@click.group(
+    "contact",
+    cls=Group,
+    table={
+        "invite": f"{HERE}:invite",
+        "invites": f"{HERE}:invites",
+        "uninvite": f"{HERE}:uninvite",
+        "add": f"{HERE}:add",
+        "list": f"{HERE}:list_",
+        "show": f"{HERE}:show_",
+        "rename": f"{HERE}:rename",
+        "remove": f"{HERE}:remove",
+    },
+)
+def contact() -> None:
+    """People I talk to."""
+
+
+@command("invite")
+@click.option("--valid", metavar="TIME", type=SECONDS, default=600.0, help="How long it can be used (default 10m).")
+def invite(session: Session, valid: float) -> None:
+    """Make an invite: whoever uses it first becomes a contact."""
+    made = session.call("contact.invite", valid_s=valid)
+    session.show(made, lambda each: str(each["invite"]))
+    if session.json:
+        return
+    output.note(f"It works once, until {shown(made['expires_at'])}. The other person types: p2pmsg contact add INVITE")
+    if os.isatty(output.STDERR):
+        from p2pmsg.cli.qr import drawing
+
+        output.note(drawing(made["invite"]))
+
+
+@command("invites")
+def invites(session: Session) -> None:
+    """List the invites that can still be used."""
+    session.show_all(session.call("contact.invites"), show.invites, nothing="No invite is open. Try: p2pmsg contact invite")
+
+
+@command("uninvite")
+@click.argument("id", type=TEXT)
+def uninvite(session: Session, id: str) -> None:
+    """Withdraw an invite."""
+    session.show(session.call("contact.uninvite", id=id), lambda each: f"Withdrawn: {each['id']}")
+
+
+@command("add")
+@click.argument("invite", type=TEXT, required=False)
+@click.option("--image", metavar="FILE", type=TEXT, help="Read the invite's QR code from a photo or screenshot.")
+@click.option("--name", type=TEXT, help="What I call this person.")
+@click.option("--timeout", metavar="TIME", type=SECONDS, default=30.0, help="How long to try (default 30s).")
+def add(session: Session, invite: str | None, image: str | None, name: str | None, timeout: float) -> None:
+    """Use somebody's invite (`-` reads it from standard input). Returns when both sides have stored it."""
+    if (invite is None) == (image is None):
+        raise UsageError("Say the invite, or --image FILE; not both.", hint="p2pmsg contact add INVITE")
+    if image is not None:
+        from p2pmsg.cli.qr import read
+
+        invite = read(Path(image))
+    elif invite == "-":
+        invite = read_line().strip()
+    session.show(session.call("contact.add", invite=invite, name=name, timeout_s=timeout), show.contact)
+
+
+@command("list")
+def list_(session: Session) -> None:
+    """List all contacts."""
+    session.show_all(session.call("contact.list"), show.contacts, nothing="No contacts yet. Try: p2pmsg contact invite")
+
+
+@command("show")
+@click.argument("name", type=TEXT)
+def show_(session: Session, name: str) -> None:
+    """Show one contact."""
+    session.show(session.call("contact.show", name=name), show.contact)
+
+
+@command("rename")
+@click.argument("name", type=TEXT)
+@click.argument("new", type=TEXT)
+def rename(session: Session, name: str, new: str) -> None:
+    """Call a contact by another name; nobody else sees it."""
+    session.show(session.call("contact.rename", name=name, new=new), show.contact)
+
+
+@command("remove", yes=True)
+@click.argument("name", type=TEXT)
+@click.option("--history", is_flag=True, help="And what was said, on all my devices.")
+def remove(session: Session, name: str, history: bool) -> None:
+    """Remove a contact: we cannot reach each other any more."""
+    if not session.yes:
+        who = show.name(session.call("contact.show", name=name))
+        session.confirm(f"Remove {who}{' and all that was said' if history else ''}?")
+    session.show(session.call("contact.remove", name=name, history=history), lambda each: f"Removed: {show.name(each)}")
+
+
+@command("peers")
+def peers(session: Session) -> None:
+    """List devices of contacts and mine, and how they are reached."""
+    session.show_all(session.call("peers"), lambda found: show.peers(found, session.people, _me(session)), nothing="No contacts yet.")
+
+
+def _me(session: Session) -> str:
+    account: str = session.call("whoami")["account"]
+    return account

@@ -1,0 +1,71 @@
+"""What was said: `inbox`, `history`, `read`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from p2pmsg.cli import show
+from p2pmsg.cli.grammar import INSTANT, TEXT, command
+from p2pmsg.cli.session import Session
+from p2pmsg.config.limits import RPC_LIST
+from p2pmsg.errors import UsageError
+
+
+@command("inbox")
+@click.option("--all", "all_", is_flag=True, help="Also where nothing is unread.")
+def inbox(session: Session, all_: bool) -> None:
+    """List conversations with something unread, the most recent first."""
+    found = session.call("inbox", all=all_)
+    session.show_all(found, lambda each: show.conversations(each, session.people), nothing="Nothing is unread.")
+
+
+@command("history")
+@click.argument("target", type=TEXT)
+@click.option("-n", "count", metavar="N", type=click.IntRange(min=1), default=50, show_default=True, help="How many messages.")
+@click.option("--before", metavar="ID", type=TEXT, help="The last N before this message.")
+@click.option("--after", metavar="ID", type=TEXT, help="The first N after this message.")
+@click.option("--since", metavar="TIME", type=INSTANT, help="None older than this.")
+def history(session: Session, target: str, count: int, before: str | None, after: str | None, since: str | None) -> None:
+    """Show the last messages, oldest first. Marks nothing read."""
+    if before is not None and after is not None:
+        raise UsageError("Say --before or --after, not both.", hint="p2pmsg history --help")
+    found = _history(session, target, count, before, after, since)
+    session.show_all(found, lambda each: show.messages(each, session.people), nothing="Nothing was said yet.")
+
+
+@command("read")
+@click.argument("target", type=TEXT)
+def read(session: Session, target: str) -> None:
+    """Show the unread messages and mark them read."""
+    found = (message for part in _parts(session, target) for message in part)
+    session.show_all(found, lambda each: show.messages(each, session.people), nothing="Nothing is unread.")
+
+
+def _parts(session: Session, target: str) -> Iterator[list[dict[str, Any]]]:
+    """Yield the unread messages as many at a time as one answer holds."""
+    while True:
+        part = session.call("read", target=target)
+        yield part
+        if len(part) < RPC_LIST:
+            return
+
+
+def _history(
+    session: Session, target: str, count: int, before: str | None, after: str | None, since: str | None
+) -> list[dict[str, Any]]:
+    """Return `count` messages, asking as often as the answer's limit makes it necessary."""
+    found: list[dict[str, Any]] = []
+    while len(found) < count:
+        ask = min(count - len(found), RPC_LIST)
+        part = session.call("history", target=target, n=ask, before=before, after=after, since=since)
+        found = found + part if after is not None else part + found
+        if len(part) < ask:
+            break
+        if after is not None:
+            after = part[-1]["id"]
+        else:
+            before = part[0]["id"]
+    return found

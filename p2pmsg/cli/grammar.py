@@ -1,0 +1,116 @@
+"""The grammar of the command line: groups that load a command when it is called, and the options that every command has."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import click
+
+from p2pmsg.cli import times
+from p2pmsg.cli.session import Session, argument
+from p2pmsg.errors import UsageError
+
+T = TypeVar("T")
+
+HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+class Group(click.Group):
+    """Knows its commands by name alone and where they are: `module:attribute`, loaded on the first call."""
+
+    def __init__(self, *args: Any, table: Mapping[str, str], **kwargs: Any) -> None:
+        kwargs |= {"no_args_is_help": False, "context_settings": HELP}
+        super().__init__(*args, **kwargs)
+        self.table = table
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the table."""
+        return list(self.table)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return a command, None where there is none of that name."""
+        if cmd_name not in self.table:
+            return None
+        module, attribute = self.table[cmd_name].split(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is called. Raises: UsageError that names the nearest."""
+        command = self.get_command(ctx, args[0])
+        if command is None:
+            raise self._unknown(ctx, args[0])
+        return args[0], command, args[1:]
+
+    def _unknown(self, ctx: click.Context, name: str) -> UsageError:
+        from difflib import get_close_matches
+
+        path = ctx.command_path
+        near = get_close_matches(name.lower(), self.table, n=1, cutoff=0.5)
+        message = f"{path} has no command {name!r}."
+        if near:
+            return UsageError(f"{message} Did you mean {near[0]!r}?", hint=f"{path} {near[0]} --help")
+        return UsageError(message, hint=f"{path} --help")
+
+
+def command(name: str, *, yes: bool = False, cls: type[click.Command] = click.Command) -> Callable[[Callable[..., None]], click.Command]:
+    """Make a function a command. It gets the Session first; `--json` and `-y` are read into that, `-y` shown in the help if `yes`."""
+
+    def make(function: Callable[..., None]) -> click.Command:
+        made = click.command(name, cls=cls, context_settings=HELP)(click.pass_obj(function))
+        made.params.append(_flag("--json", "json", "Print JSON, one object a line."))
+        if yes or cls is click.Command:
+            made.params.append(_flag("-y/--yes", "yes", "Do not ask.", hidden=not yes))
+        return made
+
+    return make
+
+
+def _flag(names: str, field: str, words: str, *, hidden: bool = False) -> click.Option:
+    def store(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+        session = ctx.find_object(Session)
+        if session is not None:
+            setattr(session, field, value)
+
+    return click.Option([*names.split("/"), field], is_flag=True, expose_value=False, callback=store, help=words, hidden=hidden)
+
+
+class _Text(click.ParamType[str]):
+    """An argument that other people read or that names something of theirs: exactly its UTF-8 bytes."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return argument(value)
+
+
+class _Seconds(click.ParamType[float]):
+    """A duration, or the time until a moment."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        return value if isinstance(value, float) else _time(times.seconds, value)
+
+
+class _Instant(click.ParamType[str]):
+    """A moment that has passed, as RFC 3339."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return _time(times.instant, value)
+
+
+def _time(read: Callable[[str], T], value: str) -> T:
+    try:
+        return read(value)
+    except ValueError as error:
+        raise UsageError(f"{error}.") from error
+
+
+TEXT = _Text()
+SECONDS = _Seconds()
+INSTANT = _Instant()

@@ -1,0 +1,67 @@
+"""Who I am: `init`, `whoami`, `profile set`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from p2pmsg.cli import output, show, text
+from p2pmsg.cli.grammar import TEXT, Group, command
+from p2pmsg.cli.session import Session
+from p2pmsg.errors import UsageError
+
+
+@command("init")
+@click.option("--name", required=True, type=TEXT, help="What others see.")
+@click.option("--device", type=TEXT, help="What my own devices call this one (default: the machine's name).")
+@click.option("--words-file", type=TEXT, metavar="FILE", help="Write the recovery words there instead of on the terminal.")
+def init(session: Session, name: str, device: str | None, words_file: str | None) -> None:
+    """Make my identity on this machine. The 24 recovery words are shown once: write them down."""
+    if words_file is None and not os.isatty(output.STDERR):
+        raise UsageError(
+            "The recovery words cannot be shown: standard error is no terminal.", hint="Name a new file for them: --words-file FILE"
+        )
+    from p2pmsg.daemon import home, identity
+
+    made = identity.init(
+        home.locate(os.environ, session.profile),
+        name,
+        device,
+        Path(words_file).absolute() if words_file is not None else None,
+        _show_words,
+    )
+    session.show(made, show.identity)
+    if not session.json:
+        output.note("Next: p2pmsg daemon start")
+
+
+@command("whoami")
+def whoami(session: Session) -> None:
+    """Show who I am on this device."""
+    session.show(session.call("whoami"), show.identity)
+
+
+@click.group("profile", cls=Group, table={"set": "p2pmsg.cli.identity:profile_set"})
+def profile() -> None:
+    """What others see of me."""
+
+
+@command("set")
+@click.option("--name", type=TEXT, help="What others see.")
+def profile_set(session: Session, name: str | None) -> None:
+    """Change what others see of me."""
+    if name is None:
+        raise UsageError("There is nothing to change.", hint="p2pmsg profile set --name NAME")
+    session.show(session.call("profile.set", name=name), show.identity)
+
+
+def _show_words(words: Sequence[str]) -> None:
+    """Show the recovery words, in four columns that fit 80 characters."""
+    cells = [f"{number:2}. {word}" for number, word in enumerate(words, 1)]
+    rows = len(cells) // 4
+    output.note("Your recovery words. They are shown this once: write them down, and let nobody see them.\n")
+    output.note(text.table([["  ", *cells[row::rows]] for row in range(rows)]))
+    output.note("\nWith them you get your account back when your devices are lost; so can who finds them.\n")

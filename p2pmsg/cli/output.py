@@ -1,0 +1,114 @@
+"""What leaves the program: data on stdout, words for people on stderr, and the exit status.
+
+Writes to the file descriptors themselves: nothing is left in a buffer whose reader has gone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import sys
+from typing import Any
+
+from p2pmsg.cli import text
+from p2pmsg.errors import P2pmsgError
+from p2pmsg.rpc.escape import escape
+
+STDIN, STDOUT, STDERR = 0, 1, 2
+INTERRUPTED, READER_GONE = 130, 141
+
+
+class ReaderGone(Exception):
+    """Nobody reads stdout any more: end at once, silently."""
+
+
+class StdoutFailed(P2pmsgError):
+    """Free some space where standard output goes. What was accepted stays accepted."""
+
+
+def claim_descriptors() -> None:
+    """Put something in place of a stdin, stdout or stderr that the caller closed, lest a socket gets its number and our output.
+
+    Then stdin is empty, a write to stdout fails, and stderr is lost.
+    """
+    for descriptor, flags in ((STDIN, os.O_RDONLY), (STDOUT, os.O_RDONLY), (STDERR, os.O_WRONLY)):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, flags)
+
+
+def line(words: str) -> None:
+    """Write a line for people to stdout; text of others in it went through `text` before. Raises: ReaderGone, StdoutFailed."""
+    _write(STDOUT, words.encode(sys.getfilesystemencoding(), "backslashreplace") + b"\n")
+
+
+def paint(data: bytes) -> None:
+    """Write bytes of ours to the terminal as they are. Raises: ReaderGone, StdoutFailed."""
+    _write(STDOUT, data)
+
+
+def json_line(value: Any) -> None:
+    """Write one object on one line to stdout, at once. Raises: ReaderGone, StdoutFailed."""
+    _write(STDOUT, as_json(value))
+
+
+def as_json(value: Any) -> bytes:
+    """Return the line of an object: UTF-8, exact text, what could command a terminal as \\u escapes."""
+    # a lone surrogate, which UTF-8 cannot hold, becomes its own JSON escape
+    return escape(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")) + b"\n"
+
+
+def note(words: str) -> None:
+    """Write a line for people to stderr; a stderr that is closed or full is no fault."""
+    _write_stderr(words.encode(sys.getfilesystemencoding(), "backslashreplace") + b"\n")
+
+
+def failed(error: P2pmsgError, *, as_object: bool) -> int:
+    """Say on stderr what went wrong and return the exit status."""
+    if as_object:
+        _write_stderr(as_json({"error": error.as_json()}))
+    else:
+        lines = [f"Error: {text.line(error.message)}", *(f"  {text.line(name)}" for name in error.candidates)]
+        note("\n".join([*lines, f"Try: {text.line(error.hint)}"] if error.hint else lines))
+    return error.exit_status
+
+
+def reader_gone() -> bool:
+    """Say, without waiting, whether the reader of stdout has gone."""
+    poll = select.poll()
+    poll.register(STDOUT, 0)
+    return any(state & (select.POLLERR | select.POLLHUP) for _, state in poll.poll(0))
+
+
+def silence() -> None:
+    """Let go of stdout, so that nothing more is tried on it at exit."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, STDOUT)
+    os.close(devnull)
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    try:
+        _write_all(descriptor, data)
+    except BrokenPipeError as error:
+        raise ReaderGone from error
+    except OSError as error:
+        raise StdoutFailed(f"Standard output cannot be written: {error.strerror}.") from error
+
+
+def _write_stderr(data: bytes) -> None:
+    try:
+        _write_all(STDERR, data)
+    except OSError:
+        pass
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        try:
+            rest = rest[os.write(descriptor, rest) :]
+        except BlockingIOError:  # somebody made the descriptor non-blocking: wait for its reader
+            select.select([], [descriptor], [])

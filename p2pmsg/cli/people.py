@@ -1,0 +1,34 @@
+"""How people are called in human output: who is not verified carries a piece of the account's id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from p2pmsg.cli import text
+
+SUFFIX_CHARACTERS = 8
+
+
+class People:
+    """The contacts, by account."""
+
+    def __init__(self, contacts: Iterable[dict[str, Any]]) -> None:
+        self._contacts = {contact["account"]: contact for contact in contacts}
+
+    def learn(self, contact: dict[str, Any]) -> None:
+        """Take in a contact that is new or changed."""
+        self._contacts[contact["account"]] = contact
+
+    def label(self, account: str | None, name: str) -> str:
+        """Return what to call somebody, safe to show: the name, with a suffix unless the contact is verified."""
+        contact = self._contacts.get(account or "")
+        return label(account, contact["name"] if contact else name, contact["trust"] if contact else None)
+
+
+def label(account: str | None, name: str, trust: str | None) -> str:
+    """Return a name as people see it: `bob`, or `bob~7f3a91c2` for who is not verified."""
+    shown = text.line(name)
+    if account is None or trust == "verified" or "~" in shown:
+        return shown
+    return f"{shown}~{account[:SUFFIX_CHARACTERS]}"

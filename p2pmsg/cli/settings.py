@@ -1,0 +1,92 @@
+"""`config list|get|set|unset|path`: the settings file, also while a daemon runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from p2pmsg.cli import output, show
+from p2pmsg.cli.grammar import TEXT, Group, command
+from p2pmsg.cli.session import Session
+from p2pmsg.errors import NotInitialized
+from p2pmsg.rpc.locate import initialized
+
+HERE = "p2pmsg.cli.settings"
+
+
+@click.group(
+    "config",
+    cls=Group,
+    table={
+        "list": f"{HERE}:list_",
+        "get": f"{HERE}:get",
+        "set": f"{HERE}:set_",
+        "unset": f"{HERE}:unset",
+        "path": f"{HERE}:path",
+    },
+)
+def config() -> None:
+    """Settings of this profile; the daemon reads them when it starts."""
+
+
+@command("list")
+def list_(session: Session) -> None:
+    """List all settings, their values and where these come from."""
+    from p2pmsg.config import edit
+
+    session.show_all(edit.list_(_file(session)), show.settings, nothing="")
+
+
+@command("get")
+@click.argument("key", type=TEXT)
+def get(session: Session, key: str) -> None:
+    """Show a setting."""
+    from p2pmsg.config import edit
+
+    session.show(edit.get(_file(session), key), lambda each: show.setting(each["value"]))
+
+
+@command("set")
+@click.argument("key", type=TEXT)
+@click.argument("value", type=TEXT)
+def set_(session: Session, key: str, value: str) -> None:
+    """Change a setting; lists are comma-separated. Counts when the daemon starts next."""
+    from p2pmsg.config import edit
+
+    session.show(edit.set_(_own_file(session), key, value), lambda each: f"{each['key']} = {show.setting(each['value'])}")
+    _say_when(session)
+
+
+@command("unset")
+@click.argument("key", type=TEXT)
+def unset(session: Session, key: str) -> None:
+    """Let a setting's default hold again."""
+    from p2pmsg.config import edit
+
+    session.show(edit.unset(_own_file(session), key), lambda each: f"{each['key']} = {show.setting(each['value'])}")
+    _say_when(session)
+
+
+@command("path")
+def path(session: Session) -> None:
+    """Show where the settings file is."""
+    from p2pmsg.config import edit
+
+    session.show(edit.path(_file(session)), lambda each: str(each["value"]))
+
+
+def _file(session: Session) -> Path:
+    return session.folder / "config.toml"
+
+
+def _own_file(session: Session) -> Path:
+    """Return the file of a profile that exists: none is made for a person who does not."""
+    if not initialized(session.folder):
+        raise NotInitialized(f"There is no profile yet in {session.folder}.")
+    return _file(session)
+
+
+def _say_when(session: Session) -> None:
+    if not session.json:
+        output.note("A daemon that runs reads it at its next start: p2pmsg daemon restart")

@@ -1,0 +1,171 @@
+"""Objects of the contract as people read them. Every word of somebody else goes through `text`; meaning is never in a colour."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from p2pmsg.cli import text
+from p2pmsg.cli.people import People, label
+from p2pmsg.cli.times import shown
+
+Object = dict[str, Any]
+SKEW_WORTH_SAYING_S = 600
+
+
+def identity(me: Object) -> str:
+    """Say who I am."""
+    return _pairs(
+        [
+            ("name", me["name"]),
+            ("device", me["device_name"]),
+            ("account", me["account"]),
+            ("fingerprint", me.get("fingerprint")),
+            ("home", me["home"]),
+            ("words", me.get("words_file")),
+        ]
+    )
+
+
+def status(state: Object) -> str:
+    """Say how the daemon fares."""
+    running = f"running, pid {state['pid']}, since {shown(state['started_at'])}" if state["running"] else "not running"
+    lines = [("daemon", running), ("version", state["version"]), ("home", state["home"]), ("log", state["log"])]
+    if state["running"]:
+        lines += [
+            ("socket", state["socket"]),
+            ("port", state["port"]),
+            ("interfaces", ", ".join(state["interfaces"]) or "none"),
+            ("visible", f"until {shown(state['visible_until'])}" if state["visible_until"] else "no"),
+            ("vault", state["vault"]),
+            ("unread", state["unread"]),
+            ("queued", state["queued"]),
+        ]
+    warnings = [f"Warning: {text.line(found['message'])} {text.line(found['hint'] or '')}".rstrip() for found in state["warnings"]]
+    return "\n".join([_pairs(lines), *warnings])
+
+
+def name(found: Object) -> str:
+    """Return what a contact is called."""
+    return label(found["account"], found["name"], found["trust"])
+
+
+def contacts(found: Sequence[Object]) -> str:
+    """List contacts."""
+    return text.table([["NAME", "TRUST", "ONLINE", "LAST SEEN", ""], *(_contact_row(contact) for contact in found)])
+
+
+def contact(found: Object) -> str:
+    """Say what is known of a contact."""
+    trust = found["trust"] + (f", by {found['verified_by']}" if found["verified_by"] else "")
+    return _pairs(
+        [
+            ("name", name(found)),
+            ("nickname", found["nickname"]),
+            ("account", found["account"]),
+            ("trust", trust),
+            ("online", "yes" if found["online"] else f"no, last seen {shown(found['last_seen'])}"),
+            ("alert", found["alert"]),
+            ("blocked", "yes" if found["blocked"] else None),
+        ]
+    )
+
+
+def invites(found: Sequence[Object]) -> str:
+    """List invites that can still be used."""
+    return text.table([["ID", "EXPIRES", "INVITE"], *([each["id"], shown(each["expires_at"]), each.get("invite") or ""] for each in found)])
+
+
+def peers(found: Sequence[Object], people: People, me: str) -> str:
+    """List devices and how they are reached."""
+    heads = ["NAME", "DEVICE", "ONLINE", "SINCE", "PATH", "ADDRESS", "INTERFACE", "RTT"]
+    return text.table([heads, *(_peer_row(peer, people, me) for peer in found)])
+
+
+def conversations(found: Sequence[Object], people: People) -> str:
+    """List conversations, each with its last message."""
+    return text.table([["NAME", "UNREAD", "LAST", ""], *(_conversation_row(each, people) for each in found)])
+
+
+def message(found: Object, people: People) -> str:
+    """Return a message as one line, more where its text has more; those are indented and so cannot pass for another message."""
+    when = shown(found["sent_at"])
+    if found["kind"] == "system":
+        return f"{when}  * {text.line(found['text'])}"
+    head = f"{when}  {sender(found, people)}: "
+    body = text.body(found["text"] or "", indent=" " * min(text.width(head), 20))
+    return head + body + _remark(found)
+
+
+def messages(found: Sequence[Object], people: People) -> str:
+    """Return messages, each from the start of a line."""
+    return "\n".join(message(each, people) for each in found)
+
+
+def sender(found: Object, people: People) -> str:
+    """Say whom a message is from."""
+    return "me" if found["mine"] else people.label(found["from"]["account"], found["from"]["name"])
+
+
+def settings(found: Sequence[Object]) -> str:
+    """List settings and where their values come from."""
+    return text.table([[each["key"], setting(each["value"]), f"({each['source']})"] for each in found])
+
+
+def setting(value: object) -> str:
+    """Return a setting's value as it is typed."""
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value))
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else text.line(str(value))
+
+
+def step(found: Object) -> str:
+    """Say how a step of the demo went."""
+    detail = text.body(found["detail"] or "", indent=" " * 16)
+    return f"{'ok  ' if found['ok'] else 'FAIL'}  {found['elapsed_s']:6.2f} s  {text.line(found['step'])}: {detail}"
+
+
+def _contact_row(found: Object) -> list[str]:
+    remarks = [found["alert"], "blocked" if found["blocked"] else None]
+    return [
+        name(found),
+        found["trust"],
+        "yes" if found["online"] else "no",
+        shown(found["last_seen"]),
+        ", ".join(remark for remark in remarks if remark),
+    ]
+
+
+def _peer_row(found: Object, people: People, me: str) -> list[str]:
+    rtt = found["rtt_ms"]
+    return [
+        "me" if found["account"] == me else people.label(found["account"], found["name"]),
+        text.line(found["device_name"] or found["device"][:8]),
+        "yes" if found["online"] else "no",
+        shown(found["since"]),
+        found["path"] or "-",
+        text.line(str(found["address"] or "-")),
+        text.line(str(found["interface"] or "-")),
+        "-" if rtt is None else f"{rtt:.1f} ms",
+    ]
+
+
+def _conversation_row(found: Object, people: People) -> list[str]:
+    last = found["last"]
+    name = people.label(found["account"], found["name"]) if found["kind"] == "direct" else text.line(found["name"])
+    words = f"{sender(last, people)}: {text.line(last['text'] or '')[:60]}" if last else ""
+    return [name, str(found["unread"] or "-"), shown(last["sent_at"] if last else None), words]
+
+
+def _remark(found: Object) -> str:
+    remarks = [found["state"]] if found["mine"] else []
+    skew = found["clock_skew_s"]
+    if skew is not None and abs(skew) >= SKEW_WORTH_SAYING_S:
+        remarks.append(f"their clock is {abs(skew) / 60:.0f} min {'ahead' if skew > 0 else 'behind'}")
+    return f"  ({', '.join(remarks)})" if remarks else ""
+
+
+def _pairs(lines: Sequence[tuple[str, object]]) -> str:
+    return text.table([[f"{name}:", text.line(str(value))] for name, value in lines if value is not None])

@@ -1,0 +1,73 @@
+"""`watch`: what happens, as it happens."""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from p2pmsg.cli import output, show, text
+from p2pmsg.cli.grammar import TEXT, command
+from p2pmsg.cli.session import Session
+from p2pmsg.cli.times import shown
+
+if TYPE_CHECKING:
+    from p2pmsg.rpc.client import Client
+
+
+@command("watch")
+@click.option("--since", metavar="CURSOR", type=TEXT, help="First all that happened after CURSOR, once each, in order.")
+@click.option("-n", "count", metavar="N", type=click.IntRange(min=1), help="End after N events.")
+@click.option("--in", "within", metavar="TARGET", type=TEXT, help="Only of this conversation.")
+def watch(session: Session, since: str | None, count: int | None, within: str | None) -> None:
+    """Show what happens until Ctrl-C; exit 3 when the daemon goes."""
+    with session.connect() as client:
+        ready = client.call("watch", {"since": since, "n": count, "in": within})
+        _print(session, {"cursor": ready["cursor"], "type": "ready"})
+        for number, event in enumerate(arriving(client), 1):
+            _print(session, event)
+            if number == count:
+                return
+
+
+def arriving(client: Client) -> Iterator[dict[str, Any]]:
+    """Yield events as they come. Raises: DaemonNotRunning; ReaderGone at once when the reader of stdout goes."""
+    events = client.events()
+    poll = select.poll()
+    poll.register(client.fileno(), select.POLLIN)
+    poll.register(output.STDOUT, 0)
+    while True:
+        while not client.has_line():
+            for descriptor, state in poll.poll():
+                if descriptor == output.STDOUT and state & (select.POLLERR | select.POLLHUP):
+                    raise output.ReaderGone
+                if descriptor == client.fileno():
+                    client.take()
+        yield next(events)
+
+
+def _print(session: Session, event: dict[str, Any]) -> None:
+    if session.json:
+        output.json_line(event)
+    else:
+        output.line(describe(session, event))
+
+
+def describe(session: Session, event: dict[str, Any]) -> str:
+    """Say an event to people."""
+    kind = event["type"]
+    if kind == "ready":
+        return f"Watching from {text.line(str(event['cursor']))}; Ctrl-C ends."
+    if kind == "message":
+        return show.message(event["message"], session.people)
+    if kind == "contact":
+        session.people.learn(event["contact"])
+        return f"{shown(event['at'])}  contact {show.name(event['contact'])}"
+    if kind == "peer":
+        peer = event["peer"]
+        return f"{shown(event['at'])}  {session.people.label(peer['account'], peer['name'])} is {'here' if peer['online'] else 'away'}"
+    if kind == "state":
+        return f"{shown(event['at'])}  {event['id'][:16]} is {event['state']}"
+    return f"{shown(event['at'])}  {text.line(kind)}"

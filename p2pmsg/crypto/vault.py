@@ -39,10 +39,12 @@ def create(path: Path) -> bytes:
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")
     try:
         _write_durably(temporary, path, text.encode())
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    finally:
+    except BaseException as error:  # Ctrl-C too
         temporary.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise _unwritable(path, error) from error
+        raise
     return key
 
 

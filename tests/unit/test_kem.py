@@ -2,6 +2,7 @@ import hmac
 from hashlib import sha256
 
 import pytest
+from cryptography.hazmat.backends.openssl.backend import backend
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from dryoc.kem import xwing
 from hypothesis import given
@@ -105,7 +106,7 @@ def test_seeds_of_another_length_are_our_fault() -> None:
 
 def test_a_machine_without_ml_kem_is_told_why(monkeypatch: pytest.MonkeyPatch) -> None:
     kem.require_post_quantum()
-    monkeypatch.setattr(type(kem.backend), "mlkem_supported", lambda self: False)
+    monkeypatch.setattr(type(backend), "mlkem_supported", lambda self: False)
     with pytest.raises(P2pmsgError, match="ML-KEM") as caught:
         kem.require_post_quantum()
     assert "OpenSSL" in caught.value.hint

@@ -109,7 +109,7 @@ def is_held(profile: Profile) -> bool:
 
 def holder(profile: Profile) -> dict[str, Any] | None:
     """Return what the daemon that holds the lock wrote into it (`pid`, `socket`, …), or None: nobody holds it, or no daemon."""
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, RecursionError):
         with profile.lock.open("rb") as file:
             info = json.loads(file.read(LOCK_BYTES))
         if isinstance(info, dict) and type(info.get("pid")) is int and info["pid"] > 0 and is_held(profile):

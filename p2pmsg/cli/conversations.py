@@ -53,9 +53,7 @@ def _parts(session: Session, target: str) -> Iterator[list[dict[str, Any]]]:
             return
 
 
-def _history(
-    session: Session, target: str, count: int, before: str | None, after: str | None, since: str | None
-) -> list[dict[str, Any]]:
+def _history(session: Session, target: str, count: int, before: str | None, after: str | None, since: str | None) -> list[dict[str, Any]]:
     """Return `count` messages, asking as often as the answer's limit makes it necessary."""
     found: list[dict[str, Any]] = []
     while len(found) < count:

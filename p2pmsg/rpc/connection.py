@@ -10,7 +10,6 @@ import logging
 import select
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -92,17 +91,14 @@ class Connection:
 
     async def run(self) -> None:
         """Serve until the client has gone; one that only closed its writing side still gets its answers."""
-        with suppress(ConnectionError):
-            try:
-                async with asyncio.TaskGroup() as requests:
-                    async for line in self._lines():
-                        await self._start(line, requests)
-                    if self._closed_whole():
-                        raise ClientGone
-            except* ClientGone:
-                pass
-            except* ConnectionError:
-                pass
+        try:
+            async with asyncio.TaskGroup() as requests:
+                async for line in self._lines():
+                    await self._start(line, requests)
+                if self._closed_whole():
+                    raise ClientGone
+        except* (ClientGone, ConnectionError):
+            pass
 
     async def _lines(self) -> AsyncIterator[bytes]:
         """Yield whole lines; a part of a line before the end is dropped. An over-long one is answered and ends the connection."""
@@ -205,8 +201,12 @@ class Connection:
         await self.write({"jsonrpc": "2.0", "id": identity, "error": {"code": number, "message": error.message, "data": data}})
 
     async def write(self, message: object) -> None:
-        """Write one line and wait while the client reads slower than we write. Raises: ConnectionError."""
-        self._writer.write(escape(msgspec.json.encode(message)) + b"\n")
+        """Write one object and wait while the client reads slower than we write. Raises: ConnectionError."""
+        await self.write_line(encode(message))
+
+    async def write_line(self, line: bytes) -> None:
+        """Write one whole line and wait while the client reads slower than we write. Raises: ConnectionError."""
+        self._writer.write(line)
         await self._writer.drain()
 
 
@@ -227,9 +227,10 @@ class Call:
 
     async def reply(self, result: object) -> None:
         """Answer now; the handler goes on, mostly with `notify`, and what it returns is dropped."""
+        answer = encode({"jsonrpc": "2.0", "id": self.request.id, "result": result})
         self.replied = True
         if self.request.id is not msgspec.UNSET:
-            await self._connection.write({"jsonrpc": "2.0", "id": self.request.id, "result": result})
+            await self._connection.write_line(answer)
 
     async def notify(self, event: object) -> None:
         """Send METHOD.event; waits while the client reads slower than events come."""
@@ -239,6 +240,11 @@ class Call:
         """Answer if that was not done yet."""
         if not self.replied:
             await self.reply(result)
+
+
+def encode(message: object) -> bytes:
+    """Return the line of an object. Raises: TypeError for what JSON cannot hold."""
+    return escape(msgspec.json.encode(message)) + b"\n"
 
 
 def _decode(line: bytes) -> Request:

@@ -1,0 +1,47 @@
+import msgspec
+import pytest
+
+from p2pmsg.rpc.api import METHODS, History, Send, Watch
+
+
+def decode(method: str, params: bytes) -> object:
+    return msgspec.json.decode(params, type=METHODS[method])
+
+
+def test_methods_are_the_commands_with_a_dot() -> None:
+    contact = {f"contact.{verb}" for verb in ("invite", "invites", "uninvite", "add", "list", "show", "rename", "remove")}
+    talk = {"whoami", "profile.set", "status", "peers", "send", "inbox", "history", "read", "watch"}
+    assert set(METHODS) == contact | talk | {"rpc.hello"}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_unknown_params_are_refused(method: str) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        decode(method, b'{"yes":true,"json":true}')
+
+
+def test_defaults_are_the_contracts() -> None:
+    assert decode("send", b'{"target":"bob","text":"x"}') == Send("bob", "x", None, 30.0, None)
+    assert decode("history", b'{"target":"bob"}') == History("bob", 50)
+
+
+def test_in_is_the_name_of_a_param() -> None:
+    assert decode("watch", b'{"in":"bob","since":"17"}') == Watch("17", None, "bob")
+
+
+@pytest.mark.parametrize("params", [b'{"target":"b","n":0}', b'{"target":"b","n":1001}', b'{"target":"b","n":"5"}', b"[]", b'{"n":5}'])
+def test_history_is_bounded(params: bytes) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        decode("history", params)
+
+
+@pytest.mark.parametrize("wait", ["queued", "", "Read"])
+def test_only_these_states_can_be_waited_for(wait: str) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        decode("send", msgspec.json.encode({"target": "b", "text": "x", "wait": wait}))
+
+
+@pytest.mark.parametrize("timeout", [-1, 1e10, "30s"])
+def test_durations_are_numbers_of_seconds(timeout: object) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        decode("send", msgspec.json.encode({"target": "b", "text": "x", "timeout_s": timeout}))

@@ -97,7 +97,7 @@ def close_database(db: Db) -> None:
 
 
 def _open_sound(path: Path, key: bytes) -> Db:
-    doubtful = _journal_left(path) or path.exists() and path.stat().st_size <= _CHECKED_BYTES
+    doubtful = _journal_left(path) or (path.exists() and path.stat().st_size <= _CHECKED_BYTES)
     db = _connect(path, key)
     try:
         _refuse_newer(db)
@@ -122,9 +122,7 @@ def _connect(path: Path | str, key: bytes) -> Db:
         raise ValueError("the key of a database has 32 bytes")
     if isinstance(path, Path):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    connection = sqlite.connect(
-        str(path), isolation_level=None, check_same_thread=False, timeout=_BUSY_S, cached_statements=_STATEMENTS
-    )
+    connection = sqlite.connect(str(path), isolation_level=None, check_same_thread=False, timeout=_BUSY_S, cached_statements=_STATEMENTS)
     connection.execute("PRAGMA cipher_log_level = NONE")
     connection.execute(f"PRAGMA key = \"x'{key.hex()}'\"")
     return Db(connection, strict=True, execute_plugins=False)

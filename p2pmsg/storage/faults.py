@@ -40,7 +40,8 @@ def translated(error: sqlite.Error, folder: Path | None) -> Exception:
         return StorageFailed("The database cannot be written to: it is read-only.")
     if code in (_IOERR, _CANTOPEN, _BUSY):
         return StorageFailed(f"The database cannot be read or written: {error} ({name_of(error)}).")
-    return error
+    ours: Exception = error
+    return ours
 
 
 def name_of(error: sqlite.Error) -> str:
@@ -57,5 +58,3 @@ def _no_room(folder: Path | None) -> bool:
         return folder is not None and free_bytes(folder) < _NO_ROOM_BYTES
     except OSError:
         return False
-
-

@@ -65,13 +65,14 @@ def m0002_logs(db: Db) -> None:
         """CREATE TABLE event (
             number INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, conversation INTEGER NOT NULL REFERENCES conversation,
             device INTEGER NOT NULL REFERENCES device, seq INTEGER NOT NULL, kind INTEGER NOT NULL, hlc INTEGER NOT NULL,
-            position INTEGER, held_ms INTEGER NOT NULL, checked INTEGER NOT NULL, marked INTEGER NOT NULL,
+            position INTEGER, held_ms INTEGER NOT NULL, skew_ms INTEGER, checked INTEGER NOT NULL, branch INTEGER NOT NULL,
             header BLOB NOT NULL, signature BLOB NOT NULL, body BLOB) STRICT""",
         "CREATE INDEX event_of_log ON event (conversation, device, seq)",
         """CREATE TABLE tip (
-            conversation INTEGER NOT NULL REFERENCES conversation, device INTEGER NOT NULL REFERENCES device, id BLOB NOT NULL,
-            seq INTEGER NOT NULL, hlc INTEGER NOT NULL, account_heads BLOB NOT NULL, marked INTEGER NOT NULL,
-            PRIMARY KEY (conversation, device, id)) STRICT, WITHOUT ROWID""",
+            conversation INTEGER NOT NULL REFERENCES conversation, device INTEGER NOT NULL REFERENCES device, branch INTEGER NOT NULL,
+            seq INTEGER NOT NULL, id BLOB NOT NULL, hlc INTEGER NOT NULL, account_heads BLOB NOT NULL,
+            base_branch INTEGER NOT NULL, base_seq INTEGER NOT NULL,
+            PRIMARY KEY (conversation, device, branch)) STRICT, WITHOUT ROWID""",
         """CREATE TABLE ack (
             conversation INTEGER NOT NULL REFERENCES conversation, device INTEGER NOT NULL REFERENCES device,
             account INTEGER NOT NULL REFERENCES account, by_device INTEGER NOT NULL REFERENCES device,

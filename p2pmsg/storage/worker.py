@@ -8,8 +8,9 @@ import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Final, Generic, TypeVar
+from typing import Final, TypeVar
 
 from p2pmsg.config import limits
 from p2pmsg.errors import StorageBusy, StorageFailed
@@ -39,31 +40,27 @@ class Storage(ABC):
 
     async def run(self, job: Callable[[Db], T], *, growing: bool = False) -> T:
         """Like `submit`. Cancelled: the job is done all the same, only its result is dropped."""
-        waiter: _Waiter[T] = _Waiter()
-        self.submit(job, waiter.done, growing=growing)
-        return await waiter.future
+        result: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self.submit(job, partial(_settle, result), growing=growing)
+        return await result
 
     async def ask(self, job: Callable[[Db], T]) -> T:
         """Like `read`. Cancelled: the result is dropped."""
-        waiter: _Waiter[T] = _Waiter()
-        self.read(job, waiter.done)
-        return await waiter.future
+        result: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self.read(job, partial(_settle, result))
+        return await result
 
     @abstractmethod
     def _take(self, job: Job) -> None: ...
 
 
-class _Waiter(Generic[T]):
-    def __init__(self) -> None:
-        self.future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-
-    def done(self, outcome: T | BaseException) -> None:
-        if self.future.cancelled():
-            return
-        if isinstance(outcome, BaseException):
-            self.future.set_exception(outcome)
-        else:
-            self.future.set_result(outcome)
+def _settle(future: asyncio.Future[T], outcome: T | BaseException) -> None:
+    if future.cancelled():
+        return
+    if isinstance(outcome, BaseException):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)
 
 
 class Worker(Storage):
@@ -92,7 +89,11 @@ class Worker(Storage):
         opened: asyncio.Future[tuple[StorageWarning, ...]] = self._loop.create_future()
         self._thread = threading.Thread(target=self._work, args=(opened,), name="storage")
         self._thread.start()
-        return await opened
+        try:
+            return await opened
+        except Exception:
+            self._thread = None
+            raise
 
     async def close(self) -> None:
         """Do all jobs given so far, tell their outcomes, and close; jobs given later fail with StorageFailed."""
@@ -127,11 +128,11 @@ class Worker(Storage):
             assert self._key is not None
             database = open_database(self._path, self._key)
         except Exception as error:
-            self._on_loop(opened.set_exception, error)
+            self._on_loop(_settle, opened, error)
             return
         finally:
             self._key = None
-        self._on_loop(opened.set_result, database.warnings)
+        self._on_loop(_settle, opened, database.warnings)
         try:
             while self._wait_for_jobs():
                 low = self._disk_is_low()

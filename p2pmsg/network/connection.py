@@ -178,6 +178,7 @@ class Connection:
             self._push()
         except Exception as error:  # a fault of aioquic's or the listener's ends this link alone
             self._loop.call_exception_handler({"message": f"{self!r} failed", "exception": error})
+            self._output.clear()
             self._loop.call_soon(self._fail, MISBEHAVED)
             self._loop.call_later(self._router.settings.linger_s, self._leave)
         finally:
@@ -196,7 +197,9 @@ class Connection:
         for datagram in batch:
             quic.receive_datagram(datagram.data, datagram.sender, now)
         if quic.last_heard != heard and batch and batch[-1].sender == quic.get_peer_address():
-            self.socket, self._local = socket, batch[-1].local
+            self._local = batch[-1].local
+            if not self.dialled:
+                self.socket = socket
         if self._quic_due is not None and now >= self._quic_due:
             due = quic.get_timer()  # fresh: what came now may have settled what was due
             if due is not None and now >= due:

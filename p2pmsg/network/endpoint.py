@@ -183,10 +183,9 @@ class Endpoint:
         target: SocketAddress = (str(ip), address.port)
         if ip.version == 6:
             target = (str(ip), address.port, 0, address.scope if ip.is_link_local else 0)
-        family = socket.AF_INET6 if ip.version == 6 else socket.AF_INET
         if ip.is_multicast or ip.is_unspecified:
             return target, None
-        return target, next((own for own in self._sockets if own.family == family), None)
+        return target, next((own for own in self._sockets if _reaches(own, ip)), None)
 
     def _bind(self, hosts: Sequence[str], port: int) -> list[UdpSocket]:
         if port:
@@ -246,3 +245,9 @@ class Endpoint:
         for own in [s for s in self._retired if s not in used]:
             own.close()
             self._retired.remove(own)
+
+
+def _reaches(own: UdpSocket, ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Say whether the socket is for this destination: what is bound to loopback alone sends nothing that leaves the machine."""
+    bound = ipaddress.ip_address(own.host)
+    return bound.version == ip.version and (bound.is_unspecified or bound.is_loopback == ip.is_loopback)

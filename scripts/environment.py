@@ -130,6 +130,8 @@ def works(environment: Path) -> bool:
 
 
 def install(environment: Path, names: list[str]) -> None:
+    if not names:
+        return
     pip = [str(environment / "bin" / "python"), "-I", "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
     run(
         [*pip, *names],

@@ -96,7 +96,8 @@ def restart(profile: Profile, *, program: Sequence[str] = PROGRAM) -> dict[str, 
 
 def stopped_status(profile: Profile) -> dict[str, Any]:
     """Return the contract's status object of a daemon that does not run."""
-    status: dict[str, Any] = {"running": False, "pid": None, "version": p2pmsg.__version__, "protocol": 1, "socket": None}
+    status: dict[str, Any] = {"running": False, "pid": None, "version": p2pmsg.__version__}
+    status |= {"protocol": p2pmsg.PROTOCOL_VERSION, "socket": None}
     status |= {"home": str(profile.home), "log": str(profile.log), "started_at": None, "port": None, "interfaces": []}
     return status | {"visible_until": None, "vault": "locked", "unread": 0, "queued": 0, "warnings": []}
 

@@ -76,7 +76,7 @@ def imports(source: Path) -> Iterator[Import]:
     }
     for node in ast.walk(tree):
         for target in targets(node, source):
-            yield Import(source, layer_of(source), target, node.lineno, id(node) in lazy | for_types)
+            yield Import(source, layer_of(source), target, getattr(node, "lineno", 0), id(node) in lazy | for_types)
 
 
 def targets(node: ast.AST, source: Path) -> Iterator[str]:

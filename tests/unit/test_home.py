@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from p2pmsg.daemon import home as homes
 from p2pmsg.daemon import linux
 from p2pmsg.daemon.home import Profile, locate, prepare, socket_path
-from p2pmsg.errors import HomeUnusable, StorageFull, UsageError
+from p2pmsg.errors import HomeUnusable, StorageFull, UsageError, file_faults
 
 ROOT = os.geteuid() == 0
 STRANGER = 65534
@@ -153,7 +154,7 @@ def test_a_read_only_home_is_refused_and_a_half_made_one_goes(home: Path, monkey
 
 
 def test_a_full_disk_is_said() -> None:
-    with pytest.raises(StorageFull, match="/x/y could not be written: the disk is full"), homes.file_faults("/x"):
+    with pytest.raises(StorageFull, match="/x/y could not be written: the disk is full"), file_faults("/x"):
         raise OSError(28, "No space left on device", "/x/y")
 
 
@@ -224,14 +225,14 @@ def test_a_socket_that_another_homes_daemon_answers_on_is_left_to_it(home: Path)
 
 def test_a_file_system_of_another_machine_is_not_taken(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(linux.REMOTE, linux.file_system_type(home), "as if remote")
-    monkeypatch.setattr(homes.tempfile, "gettempdir", lambda: "/dev/shm")
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: "/dev/shm")
     path = socket_path(named(home), {})
     assert path.is_relative_to("/dev/shm")
     path.parent.rmdir()
 
 
 def test_a_link_laid_in_the_temporary_folder_is_not_followed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(homes.tempfile, "gettempdir", lambda: str(home))
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(home))
     (home / "elsewhere").mkdir()
     (home / f"p2pmsg-{os.geteuid()}").symlink_to(home / "elsewhere")
     assert not socket_path(locate({"HOME": "/h"}), {}).is_relative_to(home)

@@ -9,22 +9,19 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from p2pmsg.config import limits
 from p2pmsg.errors import MdnsUnavailable
 from p2pmsg.model.addresses import Interface
 from p2pmsg.network.announcements import Announcement, parse
+from p2pmsg.network.heard import Heard
 from p2pmsg.network.interfaces import network_ids
 from p2pmsg.network.mdns import Mdns, Publication
 from p2pmsg.network.watcher import Reason, Watcher
 
 ROUTER_PATIENCE_S = 0.1
-REPEAT_S = 2.0
-"""The same announcement comes in once per family, interface and repetition; the listener is told once in this time."""
-HEARD_S = 1200.0
-"""Whoever was silent for longer no longer counts: everybody announces at least every 15 minutes + 25 %."""
 RETRY_S = 5.0
 OWN_NONCES = 8
 
@@ -35,7 +32,7 @@ class Listener(Protocol):
     """Told on the event loop. What it raises ends discovery, so it raises nothing for what peers say."""
 
     def announced(self, nonce: bytes, addresses: bytes, tags: bytes, version: int) -> None:
-        """Somebody else's announcement was heard: again for each repetition, at most once in REPEAT_S."""
+        """Somebody else's announcement was heard: again for each repetition (at most once in two seconds) and after a cut."""
 
     def interfaces_changed(self, interfaces: tuple[Interface, ...]) -> None:
         """Interfaces or addresses are these now, at start too; or they are the same and the machine slept.
@@ -67,10 +64,10 @@ class Discovery:
         self._problem: MdnsUnavailable | None = None
         self._wanted: Publication | None = None
         self._own: deque[bytes] = deque(maxlen=OWN_NONCES)
-        self._heard: dict[Announcement, float] = {}
+        self._heard = Heard()
         self._reason: Reason | None = None
         self._wake = asyncio.Event()
-        self._closing = False
+        self._running = self._closing = False
         self._closed = asyncio.Event()
         self._announce_at = 0.0
 
@@ -79,13 +76,15 @@ class Discovery:
         self._watcher.start()
         await self._tell_interfaces()
         self._reason = Reason.RETURNED
+        self._running = True
         tasks.create_task(self._run(), name="discovery")
 
     async def close(self) -> None:
-        """Say goodbye and stop: a quarter of a second, in the worst case two."""
+        """Say goodbye and stop: a quarter of a second, in the worst case two. Harmless when not running."""
         self._closing = True
         self._wake.set()
-        await self._closed.wait()
+        if self._running:
+            await self._closed.wait()
 
     @property
     def interfaces(self) -> tuple[Interface, ...]:
@@ -93,9 +92,13 @@ class Discovery:
         return self._watcher.interfaces
 
     def publish(self, nonce: bytes, port: int, addresses: bytes, tags: bytes, interfaces: tuple[Interface, ...]) -> None:
-        """Announce this from now on, and withdraw what was announced before. Returns at once; 10, 1 to 128 and 64 bytes."""
+        """Announce this from now on, and withdraw what was announced before under another nonce. Returns at once.
+
+        Nonce, addresses and tags have 10, 1 to 128 and 64 bytes.
+        """
         announcement = Announcement(nonce, addresses, tags)
-        self._own.append(nonce)
+        if nonce not in self._own:
+            self._own.append(nonce)
         self._wanted = Publication(announcement, port, interfaces)
         self._wake.set()
 
@@ -105,8 +108,8 @@ class Discovery:
 
     def replay(self) -> None:
         """Tell the listener once more of everybody heard lately: for when it recognises more than it did."""
-        for heard in list(self._lately()):
-            self._tell(heard)
+        for announcement in self._heard.lately(asyncio.get_running_loop().time()):
+            self._tell(announcement)
 
     async def _run(self) -> None:
         try:
@@ -141,7 +144,7 @@ class Discovery:
                 self._report(problem)
         now = asyncio.get_running_loop().time()
         if now >= self._announce_at:
-            self._announce_at = now + (RETRY_S if self._problem else self._period_s())
+            self._announce_at = now + (RETRY_S if self._problem else self._period_s(self._heard.count(now)))
 
     async def _serve(self, mdns: Mdns, reason: Reason | None) -> None:
         """Bring sockets, publication and questions in line with what is wanted."""
@@ -150,6 +153,8 @@ class Discovery:
         returned = grown or (reason is not None and reason is not Reason.REFRESHED)
         if returned:
             await mdns.ask()
+        if reason is Reason.RETURNED:
+            self.replay()  # whom our question names as known does not answer it
         if not rotated and (returned or asyncio.get_running_loop().time() >= self._announce_at):
             mdns.announce()
 
@@ -162,10 +167,10 @@ class Discovery:
         self._reason = reason if self._reason is None else max(reason, self._reason)
         self._wake.set()
 
-    def _period_s(self) -> float:
-        """Return the time to the next announcement: about one packet a second on the link, however many we are."""
+    def _period_s(self, nodes: int) -> float:
+        """Return the time to the next announcement: about one packet a second on the link, however many nodes there are."""
         least, most = self._announce_s
-        return min(max(float(sum(1 for _ in self._lately())), least), most) * random.uniform(0.75, 1.25)
+        return min(max(float(nodes), least), most) * random.uniform(0.75, 1.25)
 
     def _report(self, problem: MdnsUnavailable | None) -> None:
         if str(problem) != str(self._problem):
@@ -174,22 +179,11 @@ class Discovery:
         self._problem = problem
 
     def _hear(self, name: str, text: bytes) -> None:
-        """Take in one TXT record. A flood makes us forget who we told of what, never keeps a good announcement out."""
         announcement = parse(name, text)
         if announcement is None or announcement.nonce in self._own:
             return
-        now = asyncio.get_running_loop().time()
-        told = self._heard.pop(announcement, None)
-        again = told is None or now - told >= REPEAT_S
-        self._heard[announcement] = now if told is None or again else told
-        if len(self._heard) > limits.STRANGERS_REMEMBERED:
-            del self._heard[next(iter(self._heard))]
-        if again:
+        if self._heard.note(announcement, asyncio.get_running_loop().time()):
             self._tell(announcement)
 
-    def _tell(self, heard: Announcement) -> None:
-        self._listener.announced(heard.nonce, heard.addresses, heard.tags, heard.version)
-
-    def _lately(self) -> Iterator[Announcement]:
-        since = asyncio.get_running_loop().time() - HEARD_S
-        return (announcement for announcement, told in self._heard.items() if told >= since)
+    def _tell(self, announcement: Announcement) -> None:
+        self._listener.announced(announcement.nonce, announcement.addresses, announcement.tags, announcement.version)

@@ -41,8 +41,7 @@ def usable(allowed: Sequence[str] = ()) -> tuple[Interface, ...]:
     Names in `allowed` are used whatever they are, and nothing else is. Without names: all but loopback, point-to-point
     and virtual ones; loopback where there is nothing else.
     """
-    present = [(interface, interface_flags(interface.name)) for interface in _present()]
-    up = [(interface, flags) for interface, flags in present if flags & _UP]
+    up = [(interface, flags) for interface, flags in _present() if flags & _UP]
     if allowed:
         return tuple(interface for interface, _ in up if interface.name in allowed)
     chosen = tuple(interface for interface, flags in up if _is_local_network(interface.name, flags))
@@ -98,8 +97,8 @@ def network_ids(interfaces: Iterable[Interface], patience_s: float = 0.0) -> dic
     return {interface.name: _network_id(interface, routers) for interface in interfaces}
 
 
-def _present() -> list[Interface]:
-    """Merge what getifaddrs(3) lists; an alias such as eth0:1 is another address of eth0."""
+def _present() -> list[tuple[Interface, int]]:
+    """Merge what getifaddrs(3) lists, and add the flags; an alias such as eth0:1 is another address of eth0."""
     ipv4: dict[tuple[int, str], set[tuple[str, int]]] = {}
     ipv6: dict[tuple[int, str], set[tuple[str, int]]] = {}
     for adapter in ifaddr.get_adapters():
@@ -108,14 +107,13 @@ def _present() -> list[Interface]:
         key = (adapter.index, adapter.name.split(":")[0])
         ipv4.setdefault(key, set()).update((str(ip.ip), ip.network_prefix) for ip in adapter.ips if ip.is_IPv4)
         ipv6.setdefault(key, set()).update((ip.ip[0], ip.network_prefix) for ip in adapter.ips if ip.is_IPv6)
-    return [
-        Interface(name, index, tuple(sorted(ipv4[index, name])), tuple(sorted(ipv6[index, name])), _is_loopback(name))
-        for index, name in sorted(ipv4)
-    ]
+    return [_described(key, ipv4[key], ipv6[key]) for key in sorted(ipv4)]
 
 
-def _is_loopback(name: str) -> bool:
-    return bool(interface_flags(name) & _LOOPBACK)
+def _described(key: tuple[int, str], ipv4: set[tuple[str, int]], ipv6: set[tuple[str, int]]) -> tuple[Interface, int]:
+    index, name = key
+    flags = interface_flags(name)
+    return Interface(name, index, tuple(sorted(ipv4)), tuple(sorted(ipv6)), bool(flags & _LOOPBACK)), flags
 
 
 def _is_local_network(name: str, flags: int) -> bool:

@@ -85,12 +85,13 @@ class Mdns:
         """Make the announcement known and say goodbye to the one before; say whether there was anything to do."""
         if self._zeroconf is None or wanted == self._published:
             return False
-        old = self._info
+        old, new = self._info, None if wanted is None else _service_info(wanted)
         with _explained():
-            self._info = None if wanted is None else await self._register(self._zeroconf, wanted)
-            if old is not None:
+            if new is not None:
+                await self._register(self._zeroconf, old, new)
+            if old is not None and (new is None or new.name != old.name):
                 self._keep(await self._zeroconf.async_unregister_service(old))
-        self._published = wanted
+        self._info, self._published = new, wanted
         return True
 
     def announce(self) -> None:
@@ -146,19 +147,12 @@ class Mdns:
         self._tune(zeroconf)
         return bool(self._ways(zeroconf) - before)
 
-    async def _register(self, zeroconf: AsyncZeroconf, wanted: Publication) -> AsyncServiceInfo:
-        name = instance_name(wanted.announcement.nonce)
-        info = AsyncServiceInfo(
-            SERVICE,
-            f"{name}.{SERVICE}",
-            port=wanted.port,
-            server=f"{name}.local.",
-            properties=text_properties(wanted.announcement),
-            parsed_addresses=_host_addresses(wanted.interfaces),
-        )
+    async def _register(self, zeroconf: AsyncZeroconf, old: AsyncServiceInfo | None, new: AsyncServiceInfo) -> None:
+        if old is not None and old.name == new.name:
+            self._keep(await zeroconf.async_update_service(new))
+            return
         # 80 random bits do not collide: cooperating_responders skips 1.2 s of probing for the name.
-        self._keep(await zeroconf.async_register_service(info, cooperating_responders=True))
-        return info
+        self._keep(await zeroconf.async_register_service(new, cooperating_responders=True))
 
     def _keep(self, broadcast: Awaitable[object]) -> None:
         """Hold on to the task that repeats a packet for half a second: the loop itself would let it be collected."""
@@ -235,6 +229,18 @@ def _ip_version() -> IPVersion:
     except OSError:
         return IPVersion.V4Only
     return IPVersion.All
+
+
+def _service_info(wanted: Publication) -> AsyncServiceInfo:
+    name = instance_name(wanted.announcement.nonce)
+    return AsyncServiceInfo(
+        SERVICE,
+        f"{name}.{SERVICE}",
+        port=wanted.port,
+        server=f"{name}.local.",
+        properties=text_properties(wanted.announcement),
+        parsed_addresses=_host_addresses(wanted.interfaces),
+    )
 
 
 def _host_addresses(interfaces: Sequence[Interface]) -> list[str]:

@@ -66,5 +66,10 @@ def say(**what: object) -> None:
     sys.stdout.flush()
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Run the node that the command line names."""
     asyncio.run(Node(sys.argv[1], float(sys.argv[2]), sys.argv[3:]).run())
+
+
+if __name__ == "__main__":
+    main()

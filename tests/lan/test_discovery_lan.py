@@ -43,6 +43,13 @@ def test_two_nodes_hear_each_other(lan: MakeLan) -> None:
     assert ann.expect(heard("bob", net.ip(2)), SOON_S)
 
 
+def test_one_of_two_is_an_ordinary_user_elsewhere(lan: MakeLan) -> None:
+    net = lan(2)
+    ann, bob = changed_node(net, 1, "ann", NOBODY), node(net, 2, "bob")
+    assert bob.expect(heard("ann"), SOON_S)
+    assert ann.expect(heard("bob"), SOON_S)
+
+
 def test_a_rotated_announcement_is_heard_at_once(lan: MakeLan) -> None:
     net = lan(2)
     ann, bob = node(net, 1, "ann"), node(net, 2, "bob")
@@ -147,6 +154,10 @@ def test_two_processes_on_one_machine_hear_each_other_and_a_third_elsewhere(lan:
             assert lines.expect(heard(other), SOON_S)
 
 
+NOBODY = """
+import concurrent.futures.thread, p2pmsg.network.netlink  # now, since this Python may lie where only root may read
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+"""
 COUNT_SENT = """
 table inet watch {
   chain sent {
@@ -199,14 +210,31 @@ def test_the_counter_of_the_test_above_counts(lan: MakeLan) -> None:
     assert sent_outside(net, 1) > 0
 
 
+def changed_node(lan: Lan, number: int, name: str, change: str, *interfaces: str) -> Lines:
+    """Start a node in which some statements run before it starts."""
+    before = "import os, socket, sys\nfrom tests.lan.discovery_node import main\n"
+    program = [sys.executable, "-c", f"{before}{change}\nmain()", name, str(NEVER_S), *interfaces]
+    lines = Lines(lan.popen(number, program))
+    lines.expect(lambda line: line.get("ready"), within_s=10)
+    return lines
+
+
 def test_loopback_is_silent_even_where_sockets_cannot_be_bound_to_it(lan: MakeLan) -> None:
     net = lan(2)
     count_sent(net, 1)
-    unbound = "import socket, runpy, sys; del socket.SO_BINDTODEVICE; sys.argv = ['node', 'ann', '900', 'lo']\n"
-    run = "runpy.run_module('tests.lan.discovery_node', run_name='__main__')"
-    ann = Lines(net.popen(1, [sys.executable, "-c", unbound + run]))
-    ann.expect(lambda line: line.get("ready"), 10)
+    ann = changed_node(net, 1, "ann", "del socket.SO_BINDTODEVICE", "lo")
     bob = node(net, 1, "bob", "lo")
+    assert bob.expect(heard("ann"), SOON_S)
+    assert ann.expect(heard("bob"), SOON_S)
+    assert "silence" in net.run(2, [sys.executable, "-c", ASK_UNICAST, net.ip(1)]).stdout
+    assert sent_outside(net, 1) == 0
+
+
+def test_ordinary_users_meet_on_loopback_and_no_packet_leaves(lan: MakeLan) -> None:
+    net = lan(2)
+    count_sent(net, 1)
+    ann, bob = changed_node(net, 1, "ann", NOBODY, "lo"), changed_node(net, 1, "bob", NOBODY, "lo")
+    assert ann.expect(heard("bob"), SOON_S)
     assert bob.expect(heard("ann"), SOON_S)
     assert "silence" in net.run(2, [sys.executable, "-c", ASK_UNICAST, net.ip(1)]).stdout
     assert sent_outside(net, 1) == 0

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from p2pmsg.config import limits
 from p2pmsg.errors import Ambiguous, InviteNotFound
+from p2pmsg.model.gates import Ended, GateRow, Purpose
 from p2pmsg.model.ids import AccountId
-from p2pmsg.protocol.handshake import Ended, GateRow, Purpose
 from p2pmsg.storage import numbers
 from p2pmsg.storage.cipher import Db
 

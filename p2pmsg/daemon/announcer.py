@@ -1,0 +1,101 @@
+"""Epochs and announcements: what this node says of itself on the network, and when that changes (DESIGN 9).
+
+Name, nonce, tags and certificate are one epoch and change together: at start, when addresses change, on wake, every 12 hours.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+from collections.abc import Sequence
+
+from p2pmsg.config import limits
+from p2pmsg.crypto import gates
+from p2pmsg.daemon.node import Node
+from p2pmsg.errors import MdnsUnavailable, PeerMisbehaved
+from p2pmsg.model.addresses import Address, Interface, Path
+from p2pmsg.network import interfaces
+from p2pmsg.network.discovery import Discovery
+from p2pmsg.network.endpoint import Endpoint
+from p2pmsg.protocol.addresses import decode_announced, encode_announced
+
+_log = logging.getLogger(__name__)
+_NONCE_BYTES = 10
+
+
+class Announcer:
+    """Publishes this node's epochs and hands sightings of contacts to the node."""
+
+    def __init__(self, node: Node, endpoint: Endpoint) -> None:
+        self.interfaces: tuple[Interface, ...] = ()
+        self.problem: MdnsUnavailable | None = None
+        self.newer_version_seen = False
+        self._node = node
+        self._endpoint = endpoint
+        self._discovery: Discovery | None = None
+
+    def attach(self, discovery: Discovery) -> None:
+        self._discovery = discovery
+
+    # -- what discovery hears
+
+    def announced(self, nonce: bytes, addresses: bytes, tags: bytes, version: int) -> None:
+        """Somebody announced: a contact is dialled at the addresses that its tag covers, strangers are passed over."""
+        if version != 1:
+            self.newer_version_seen |= self._node.people.recognise(nonce, addresses, tags) is not None
+            return
+        try:
+            found = decode_announced(addresses)
+        except PeerMisbehaved:
+            return
+        hosts = [host for address in found for host in scoped(address, self.interfaces)]
+        usable = [host for host in hosts if interfaces.acceptable(host, self.interfaces)]
+        self._node.announced(nonce, addresses, tags, usable, Path.MDNS)
+
+    def interfaces_changed(self, found: tuple[Interface, ...]) -> None:
+        """Addresses changed, or the machine woke: a new epoch."""
+        self.interfaces = found
+        self.new_epoch()
+
+    def mdns_changed(self, problem: MdnsUnavailable | None) -> None:
+        self.problem = problem
+
+    # -- what we say
+
+    def new_epoch(self) -> None:
+        """Draw a new name, nonce, tags and certificate, and announce them."""
+        self._endpoint.new_epoch()
+        if self._discovery is None or not self.interfaces:
+            return
+        nonce = os.urandom(_NONCE_BYTES)
+        addresses = encode_announced(hosts_of(self.interfaces), self._endpoint.port)
+        self._discovery.publish(nonce, self._endpoint.port, addresses, self._tags(nonce, addresses), self.interfaces)
+        _log.info("new epoch on %s, port %d", ", ".join(i.name for i in self.interfaces), self._endpoint.port)
+
+    def contacts_changed(self) -> None:
+        """There is a new contact: what was announced before by somebody then unknown may be his."""
+        if self._discovery is not None:
+            self._discovery.replay()
+
+    def _tags(self, nonce: bytes, addresses: bytes) -> bytes:
+        """Return 8 tags, shuffled, the unused ones random: their number tells nothing."""
+        tags = [gates.tag(self._node.people.me.presence_key, nonce, addresses)]
+        tags += [os.urandom(gates.TAG_BYTES) for _ in range(limits.TAGS - len(tags))]
+        random.SystemRandom().shuffle(tags)
+        return b"".join(tags)
+
+
+def hosts_of(found: Sequence[Interface]) -> list[str]:
+    """Return the addresses to announce, best first: IPv4, then link-local IPv6, then other IPv6."""
+    ipv4 = [host for interface in found for host, _ in interface.ipv4]
+    ipv6 = [host for interface in found for host, _ in interface.ipv6]
+    local = [host for host in ipv6 if host.lower().startswith("fe80:")]
+    return ipv4 + local + [host for host in ipv6 if host not in local]
+
+
+def scoped(address: Address, found: Sequence[Interface]) -> list[Address]:
+    """Return an address as it can be dialled: a link-local one is tried on every own interface that has IPv6."""
+    if not address.host.lower().startswith("fe80:"):
+        return [address]
+    return [Address(address.host, address.port, interface.index) for interface in found if interface.ipv6 and not interface.loopback]

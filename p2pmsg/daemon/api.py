@@ -1,0 +1,178 @@
+"""The local API's methods: what a person, through a face, asks of the node. One method per use case, by its name in `rpc.api`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+from p2pmsg import PROTOCOL_VERSION, __version__
+from p2pmsg.config import limits
+from p2pmsg.config.settings import Settings
+from p2pmsg.crypto import chain
+from p2pmsg.daemon import objects
+from p2pmsg.daemon.announcer import Announcer
+from p2pmsg.daemon.home import Profile
+from p2pmsg.daemon.messaging import Messaging
+from p2pmsg.daemon.names import check_own_name
+from p2pmsg.daemon.node import Node
+from p2pmsg.daemon.objects import Json
+from p2pmsg.daemon.relations import Relations
+from p2pmsg.daemon.watching import Watching
+from p2pmsg.network.endpoint import Endpoint
+from p2pmsg.protocol.proofs import encode_chain
+from p2pmsg.protocol.wire import FrameType
+from p2pmsg.rpc import api
+from p2pmsg.rpc.connection import Call
+from p2pmsg.storage import people as people_store
+from p2pmsg.storage import queries
+from p2pmsg.storage.worker import Worker
+
+
+class Api:
+    """Performs the methods of the local API."""
+
+    socket = ""
+
+    def __init__(
+        self,
+        profile: Profile,
+        settings: Settings,
+        node: Node,
+        worker: Worker,
+        announcer: Announcer,
+        endpoint: Endpoint,
+        started_at: datetime,
+        warnings: list[dict[str, str]],
+    ) -> None:
+        self._profile = profile
+        self._settings = settings
+        self._node = node
+        self._worker = worker
+        self._announcer = announcer
+        self._endpoint = endpoint
+        self._started_at = started_at
+        self._warnings = warnings
+        relations = Relations(node, worker, announcer, endpoint)
+        messaging = Messaging(node, worker, settings)
+        watching = Watching(node, worker)
+        self._methods: dict[str, Callable[..., Awaitable[object]]] = {
+            "whoami": self.whoami,
+            "profile.set": self.profile_set,
+            "status": self.status,
+            "peers": self.peers,
+            "contact.invite": relations.invite,
+            "contact.invites": relations.invites,
+            "contact.uninvite": relations.uninvite,
+            "contact.add": relations.add,
+            "contact.list": relations.list,
+            "contact.show": relations.show,
+            "contact.rename": relations.rename,
+            "contact.remove": relations.remove,
+            "send": messaging.send,
+            "inbox": messaging.inbox,
+            "history": messaging.history,
+            "read": messaging.read,
+            "watch": watching.watch,
+        }
+
+    async def call(self, method: str, params: api.Params, call: Call) -> object:
+        """Perform a method. Raises: P2pmsgError for what the user should read."""
+        perform = self._methods[method]
+        return await (perform(params, call) if method == "watch" else perform(params))
+
+    async def whoami(self, params: api.Whoami) -> Json:
+        return self._identity()
+
+    async def profile_set(self, params: api.ProfileSet) -> Json:
+        """Sign a profile link, store it, and show it to everybody linked."""
+        if params.name is not None:
+            node = self._node
+            name = check_own_name(params.name)
+            me, mine = node.people.me, node.people.mine
+            if name != mine.nickname:
+                link = chain.parse(chain.profile(me.secret, me.device_key, me.account, mine.heads, name))
+                wall = node.clock.wall_ms()
+                await self._worker.run(lambda db: people_store.add_links(db, (link,), wall), growing=True)
+                node.people.learn_chain((link,))
+                self._spread_chain()
+        return self._identity()
+
+    def _spread_chain(self) -> None:
+        node = self._node
+        for opened in list(node.links):
+            link = node.linkage.get(opened.link)
+            for page in encode_chain(node.people.chains[node.people.me.account]):
+                if link is not None:
+                    node.linkage.send_frame(link, FrameType.CHAIN, page)
+
+    def _identity(self) -> Json:
+        people = self._node.people
+        account = people.me.account.hex()
+        return {
+            "account": account,
+            "device": people.me.device.hex(),
+            "name": people.mine.nickname,
+            "device_name": people.mine.devices[people.me.device].name,
+            "fingerprint": " ".join(account[at : at + 4] for at in range(0, 32, 4)),
+            "home": str(self._profile.home),
+        }
+
+    async def peers(self, params: api.Peers) -> list[Json]:
+        return objects.peers(self._node)
+
+    async def status(self, params: api.Status) -> Json:
+        counts = await self._worker.ask(queries.counts)
+        free = await asyncio.to_thread(_free_bytes, self._profile)
+        return {
+            "running": True,
+            "pid": os.getpid(),
+            "version": __version__,
+            "protocol": PROTOCOL_VERSION,
+            "socket": self.socket,
+            "home": str(self._profile.home),
+            "log": str(self._profile.log),
+            "started_at": objects.time(int(self._started_at.timestamp() * 1000)),
+            "port": self._endpoint.port,
+            "interfaces": [interface.name for interface in self._announcer.interfaces],
+            "visible_until": None,
+            "vault": "open",
+            "unread": counts.unread,
+            "queued": counts.undelivered,
+            "warnings": self._warnings + self._present_warnings(free),
+        }
+
+    def _present_warnings(self, free_bytes: int) -> list[Json]:
+        found: list[Json] = []
+
+        def warn(code: str, message: str, hint: str) -> None:
+            found.append({"code": code, "message": message, "hint": hint})
+
+        node = self._node
+        if not self._announcer.interfaces:
+            warn("no_network", "No network is in use: nobody can be reached.", "Join a network; it is noticed by itself.")
+        if self._announcer.problem is not None:
+            warn("mdns_unavailable", str(self._announcer.problem), "p2pmsg config get discovery.interfaces")
+        if free_bytes < limits.DISK_REFUSE_BYTES:
+            warn("disk_full", "The disk is nearly full: nothing more is stored.", "Free some space.")
+        elif free_bytes < limits.DISK_WARN_BYTES:
+            warn("disk_low", f"Only {free_bytes // 1_000_000} MB are left on the disk.", "Free some space.")
+        if node.old_copy:
+            warn("old_copy", "This folder is an old copy of this device. It writes nothing more.", "Use the newer copy.")
+        for device in node.people.forked:
+            name = objects.name_of(node.people, node.people.account_of(device) or node.people.me.account)
+            warn("forked", f"A device of {name} was copied: two of it are at work, so it gets no link.", "Ask its owner.")
+        if ahead := node.links.clock_ahead_ms():
+            warn("clock_off", f"This machine's clock is {abs(ahead) // 60000} min off those of the others.", "Set the clock.")
+        if self._announcer.newer_version_seen:
+            warn("newer_version", "A contact uses a newer protocol.", "Install the newest p2pmsg on both machines.")
+        return found
+
+
+def _free_bytes(profile: Profile) -> int:
+    try:
+        return shutil.disk_usage(profile.folder).free
+    except OSError:
+        return 0

@@ -1,0 +1,200 @@
+"""What the node does when something happens on a link: proven, opened, a message, lost."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from p2pmsg.config import limits
+from p2pmsg.crypto import chain
+from p2pmsg.daemon.linkage import Link
+from p2pmsg.daemon.peering import commit_peering
+from p2pmsg.errors import PeerMisbehaved
+from p2pmsg.model.addresses import Path
+from p2pmsg.model.gates import Ended, Purpose
+from p2pmsg.protocol import wire
+from p2pmsg.protocol.handshake import Knowledge
+from p2pmsg.protocol.links import Opened
+from p2pmsg.protocol.messages import BYE, REFUSED, Peering
+from p2pmsg.protocol.proofs import ChainReader
+from p2pmsg.protocol.wire import Ack, Events, Have, Hello, Message, Want
+from p2pmsg.storage import people as people_store
+from p2pmsg.storage.cipher import Db
+
+if TYPE_CHECKING:
+    from p2pmsg.daemon.node import Node
+
+_log = logging.getLogger(__name__)
+
+
+class LinkEvents:
+    """The node's ear at its links (`linkage.Sink`)."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def knowledge(self) -> Knowledge:
+        """Return what a handshake may know: a view of the people, read at the moment of each check."""
+        people = self._node.people
+        return Knowledge(
+            me=people.identity(),
+            rows=lambda: people.rows(self._node.clock.now()),
+            known=people.memberships.get,
+            links_of=people.links_of,
+            may_link=people.may_link,
+            hello=self._hello,
+        )
+
+    def peering_proven(self, link: Link, peering: Peering) -> None:
+        """Store what the link means before it is answered; where it means nothing new, go on at once."""
+        if peering.gate.purpose is Purpose.PAIR and not peering.new_links:
+            self._node.clock.call_soon(partial(self._node.linkage.committed, link.number))
+            return
+        name = link.joining.name if link.joining else None
+        job = partial(commit_peering, node=self._node, peering=peering, name=name, now_ms=self._node.clock.wall_ms())
+        self._node.submit_write(job, partial(self._peering_stored, link, peering), growing=True)
+
+    def _peering_stored(self, link: Link, peering: Peering, result: Any) -> None:
+        node = self._node
+        if isinstance(result, BaseException):
+            _log.error("a contact could not be stored: %s", result)
+            node.linkage.close(link.number, REFUSED)
+            return
+        if isinstance(result, Ended):
+            node.linkage.committed(link.number, ended=result)
+            return
+        if peering.new_links:
+            node.people.learn_chain(peering.new_links)
+        contact, node.people.gates, _ = result
+        if contact is not None:
+            node.people.contacts[contact.account] = contact
+            node.presence.contact_added(contact.account, node.clock.now())
+            node.contact_changed(contact.account)
+        node.open_conversation_of(peering.account)
+        node.linkage.committed(link.number)
+
+    def link_opened(self, link: Link) -> None:
+        node = self._node
+        peering, hello = link.peering, link.hello
+        assert peering is not None and hello is not None
+        now, wall = node.clock.now(), node.clock.wall_ms()
+        opened = Opened(link.number, peering.account, peering.device_id, hello.instance, peering.dialled, hello.clock_ms - wall)
+        standing = next((o for o in node.links if o.device == peering.device_id), None)
+        heard = node.linkage.get(standing.link) if standing else None
+        loser = node.links.opened(opened, heard.connection.last_heard if heard else None, now)
+        if link.joining is not None:
+            link.joining.opened()
+        if loser is not None and loser.link == link.number:
+            node.obey(loser)
+            return
+        node.obey(loser)
+        node.accepted(peering.account)
+        node.presence.link_opened(peering.account, link.address, link.path, now)
+        node.replication.link_opened(link.number, peering.account, peering.device_id, now)
+        self._greeted(link, peering, hello, wall)
+        if link.path is not Path.INCOMING and peering.gate.purpose is Purpose.PAIR:
+            node.presence.dial_ended(peering.account, link.address, now)
+        for tell in node.peer_changed:
+            tell(peering.device_id)
+        node.wake()
+
+    def _greeted(self, link: Link, peering: Peering, hello: Hello, wall: int) -> None:
+        """Remember where the contact was and by which key its announcements are recognised."""
+        node = self._node
+        contact = node.people.contacts.get(peering.account)
+        if contact is None:
+            return
+        if hello.presence_number >= contact.presence_number:
+            contact = replace(contact, presence_key=hello.presence_key, presence_number=hello.presence_number)
+        node.people.contacts[peering.account] = replace(contact, last_seen_ms=wall)
+        network = node.network(link.address)
+
+        def job(db: Db) -> None:
+            people_store.set_presence(db, peering.account, hello.presence_key, hello.presence_number)
+            people_store.saw(db, peering.account, wall)
+            if network:
+                people_store.remember_address(db, peering.account, network, link.address, wall)
+
+        node.storage.submit(job, lambda result: None)
+
+    def chain_received(self, link: Link, payload: bytes) -> None:
+        """The peer's own chain has grown while the link is open."""
+        node = self._node
+        peering = link.peering
+        assert peering is not None
+        if link.chain is None:
+            link.chain = ChainReader()
+        if not link.chain.read(payload):
+            return
+        reader, link.chain = link.chain, None
+        known = {known.id for known in node.people.links_of(peering.account)}
+        links = [new for new in map(chain.parse, reader.forms) if new.id not in known]
+        if any(new.account != peering.account for new in links):
+            raise PeerMisbehaved("a chain of another account")
+        if not links:
+            return
+        nickname = node.people.learn_chain(links).nickname
+        node.open_conversation_of(peering.account)
+        node.contact_changed(peering.account)
+        wall = node.clock.wall_ms()
+
+        def job(db: Db) -> None:
+            people_store.add_links(db, links, wall)
+            people_store.set_nickname(db, peering.account, nickname)
+
+        node.storage.submit(job, lambda result: None)
+
+    def message_received(self, link: Link, message: Message) -> None:
+        replication, now = self._node.replication, self._node.clock.now()
+        match message:
+            case Have():
+                replication.have_received(link.number, message, now)
+            case Want():
+                replication.want_received(link.number, message)
+            case Events():
+                replication.events_received(link.number, message)
+            case Ack():
+                replication.ack_received(link.number, message)
+            case Hello():
+                raise PeerMisbehaved("a second HELLO")
+        self._node.wake()
+
+    def hold_changed(self, link: Link, holding: bool) -> None:
+        self._node.replication.hold_changed(link.number, holding)
+        self._node.wake()
+
+    def link_lost(self, link: Link, code: int | None) -> None:
+        node, now = self._node, self._node.clock.now()
+        opened = node.links.closed(link.number)
+        if opened is not None:
+            node.replication.link_closed(link.number, now)
+            node.presence.link_closed(opened.account, link.address, now, said_goodbye=code == BYE)
+            wall = node.clock.wall_ms()
+            node.storage.submit(lambda db: people_store.saw(db, opened.account, wall), lambda result: None)
+            for tell in node.peer_changed:
+                tell(opened.device)
+        elif link.path is not Path.INCOMING and link.account is not None:
+            refused = code == REFUSED or link.broken
+            if link.gate is not None and link.gate.purpose is Purpose.PAIR:
+                if refused:
+                    node.refused(link.account)
+                node.presence.dial_ended(link.account, link.address, now, refused=refused)
+            elif link.joining is not None:
+                joining, link.joining = link.joining, None
+                joining.failed(refused)
+        node.wake()
+
+    def _hello(self) -> bytes:
+        node = self._node
+        me = node.people.me
+        hello = Hello(
+            node.instance,
+            node.clock.wall_ms(),
+            limits.UNACKNOWLEDGED_BYTES,
+            list(node.people.mine.heads),
+            me.presence_key,
+            me.presence_number,
+        )
+        return wire.encode(hello)[1]

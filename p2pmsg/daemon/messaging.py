@@ -1,0 +1,142 @@
+"""Sending, listing and reading messages."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from p2pmsg.config import limits
+from p2pmsg.config.settings import Settings
+from p2pmsg.daemon import names, objects
+from p2pmsg.daemon.node import Node
+from p2pmsg.daemon.objects import Json
+from p2pmsg.errors import EmptyText, InvalidText, TextTooLong, UsageError
+from p2pmsg.model.events import Conversation, Event
+from p2pmsg.model.ids import DeviceId, EventId
+from p2pmsg.protocol.bodies import ReadBody, ReadEntry, TextBody
+from p2pmsg.rpc import api
+from p2pmsg.storage import queries
+from p2pmsg.storage.cipher import Db
+from p2pmsg.storage.queries import MessageRow
+from p2pmsg.storage.worker import Worker
+
+_KEY_CHARACTERS = 256
+
+
+class Messaging:
+    """The methods `send`, `inbox`, `history` and `read` of the local API."""
+
+    def __init__(self, node: Node, worker: Worker, settings: Settings) -> None:
+        self._node = node
+        self._worker = worker
+        self._settings = settings
+
+    async def send(self, params: api.Send) -> Json:
+        """Store a message durably and hand it on. Raises: what is wrong with text or target; StorageFull."""
+        check_text(params.text)
+        if params.key is not None and not 0 < len(params.key) <= _KEY_CHARACTERS:
+            raise UsageError(f"A key has 1 to {_KEY_CHARACTERS} characters.", hint="p2pmsg send --key KEY NAME TEXT")
+        conversation, _ = names.find_conversation(self._node.people, params.target)
+        event = await self._write(conversation, params.text, params.key)
+        return await self._wait(event, params.wait, params.timeout_s)
+
+    async def _write(self, conversation: Conversation, text: str, key: str | None) -> EventId:
+        node, wall = self._node, self._node.clock.wall_ms()
+
+        def job(db: Db) -> Event | EventId:
+            if key is not None and (known := queries.sent_under(db, key, wall)) is not None:
+                return known
+            event = node.write(db, conversation, TextBody(text))
+            if key is not None:
+                queries.keep_key(db, key, event.id, wall)
+            return event
+
+        result = await node.run_write(job)
+        return result.id if isinstance(result, Event) else result
+
+    async def _wait(self, event: EventId, wanted: str | None, timeout_s: float) -> Json:
+        """Return the message as soon as it has reached the state, else as it stands when the time is over."""
+        changed = asyncio.Event()
+        self._node.changed.append(changed.set)
+        try:
+            async with asyncio.timeout(timeout_s if wanted else None):
+                while True:
+                    changed.clear()
+                    message = await self._message(event)
+                    if wanted is None or objects.STATES.index(message["state"]) >= objects.STATES.index(wanted):
+                        return message
+                    await changed.wait()
+        except TimeoutError:
+            return await self._message(event)
+        finally:
+            self._node.changed.remove(changed.set)
+
+    async def _message(self, event: EventId) -> Json:
+        rows = await self._worker.ask(partial(queries.messages, events=[event]))
+        return objects.message(self._node, rows[event])
+
+    async def inbox(self, params: api.Inbox) -> list[Json]:
+        rows = await self._worker.ask(partial(queries.conversations, only_unread=not params.all))
+        return [objects.conversation(self._node, row) for row in rows[: limits.RPC_LIST]]
+
+    async def history(self, params: api.History) -> list[Json]:
+        conversation, _ = names.find_conversation(self._node.people, params.target)
+        since_ms = _since(params.since)
+
+        def job(db: Db) -> list[MessageRow]:
+            before = queries.find_message(db, params.before).id if params.before is not None else None
+            after = queries.find_message(db, params.after).id if params.after is not None else None
+            return queries.history(db, conversation.id, params.n, before=before, after=after, since_ms=since_ms)
+
+        return [objects.message(self._node, row) for row in await self._worker.ask(job)]
+
+    async def read(self, params: api.Read) -> list[Json]:
+        """Return what is unread and mark exactly that as read; where receipts are on, its author hears of it."""
+        conversation, contact = names.find_conversation(self._node.people, params.target)
+        node, receipts = self._node, self._settings.receipts_read
+
+        def job(db: Db) -> tuple[Any, ...]:
+            rows = queries.unread(db, conversation.id)
+            if not rows:
+                return (rows,)
+            mark = _mark(conversation, rows)
+            events = [node.write(db, node.people.own(), mark)]
+            if receipts and contact is not None:
+                events.append(node.write(db, conversation, mark))
+            return (rows, *events)
+
+        rows = (await node.run_write(job, growing=False))[0]
+        return [objects.message(node, replace(row, unread=False)) for row in rows]
+
+
+def check_text(text: str) -> None:
+    """Raises: EmptyText, TextTooLong, InvalidText."""
+    if not text:
+        raise EmptyText("There is no text to send.")
+    if "\0" in text:
+        raise InvalidText("The text has a NUL character.")
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:
+        raise InvalidText("The text is not valid Unicode.") from error
+    if size > limits.TEXT_BYTES:
+        raise TextTooLong(f"The text has {size:,} bytes; at most {limits.TEXT_BYTES:,} are sent at once.")
+
+
+def _mark(conversation: Conversation, rows: list[MessageRow]) -> ReadBody:
+    upto: dict[DeviceId, MessageRow] = {}
+    for row in rows:
+        if row.device not in upto or upto[row.device].seq < row.seq:
+            upto[row.device] = row
+    return ReadBody(conversation.id, [ReadEntry(device, row.seq, row.id[:8]) for device, row in sorted(upto.items())])
+
+
+def _since(text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        return objects.parse_time_ms(text)
+    except ValueError as error:
+        raise UsageError(f"{text!r} is no time.", hint="Write it like 2026-11-24T15:00:00Z.") from error

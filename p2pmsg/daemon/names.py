@@ -1,0 +1,117 @@
+"""What people type to name somebody, and what they are shown: local name, else nickname, told apart by the id where two share one."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+
+from p2pmsg.config import limits
+from p2pmsg.daemon.people import People
+from p2pmsg.errors import Ambiguous, ContactNotFound, InvalidName, NameTaken
+from p2pmsg.model.accounts import Contact
+from p2pmsg.model.events import Conversation
+from p2pmsg.model.ids import AccountId
+from p2pmsg.model.names import fault_of_name
+
+_SUFFIX = 8
+_PREFIX_MIN = 4
+
+
+def fold(name: str) -> str:
+    """Return the form in which names are compared: NFC, without case."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def check_name(people: People, name: str, account: AccountId | None = None) -> str:
+    """Return a local name in NFC that may be given to a contact.
+
+    Raises:
+        InvalidName: it is empty, too long, has control or bidi characters or one of ~ : /, or is "me".
+        NameTaken: another contact has it as local name.
+    """
+    name = unicodedata.normalize("NFC", name)
+    if fault := fault_of_name(name, limits.NAME_CHARACTERS):
+        raise InvalidName(f"This name cannot be used: it {fault}.")
+    for contact in people.contacts.values():
+        if contact.account != account and contact.name is not None and fold(contact.name) == fold(name):
+            raise NameTaken(f"Another contact is named {contact.name} already: {with_suffix(people, contact)}.")
+    return name
+
+
+def check_own_name(name: str) -> str:
+    """Return the name that others are to see of me, in NFC. Raises: InvalidName."""
+    name = unicodedata.normalize("NFC", name)
+    if fault := fault_of_name(name, limits.NAME_CHARACTERS):
+        raise InvalidName(f"This name cannot be used: it {fault}.")
+    return name
+
+
+def shown(people: People, contact: Contact) -> str:
+    """Return a contact's name for JSON: with a suffix only where two contacts share it."""
+    same = [other for other in people.contacts.values() if fold(other.shown) == fold(contact.shown)]
+    return contact.shown if len(same) < 2 else with_suffix(people, contact)
+
+
+def with_suffix(people: People, contact: Contact) -> str:
+    """Return `name~` and 8 characters of the account id, more until they are unique: it tells apart, it proves nothing."""
+    own = contact.account.hex()
+    size = _SUFFIX
+    while size < len(own) and any(a != contact.account and a.hex().startswith(own[:size]) for a in people.contacts):
+        size += 1
+    return f"{contact.shown}~{own[:size]}"
+
+
+def find_contact(people: People, typed: str) -> Contact:
+    """Return the contact that somebody named: local name before nickname, `name~id`, or the start of an account or conversation id.
+
+    Raises:
+        ContactNotFound, Ambiguous.
+    """
+    name, tilde, suffix = typed.rpartition("~")
+    if tilde:
+        named = [c for c in people.contacts.values() if fold(c.shown) == fold(name) and c.account.hex().startswith(suffix.lower())]
+        return _only(people, typed, named if len(suffix) >= _PREFIX_MIN else [])
+    everybody = list(people.contacts.values())
+    for matches in (
+        [c for c in everybody if c.name is not None and fold(c.name) == fold(typed)],
+        [c for c in everybody if c.name is None and fold(c.nickname) == fold(typed)],
+        [c for c in everybody if fold(c.nickname) == fold(typed)],
+        _by_id(people, typed),
+    ):
+        if matches:
+            return _only(people, typed, matches)
+    raise ContactNotFound(f"There is no contact {typed!r}.")
+
+
+def find_conversation(people: People, typed: str) -> tuple[Conversation, Contact | None]:
+    """Return the conversation that a TARGET names, and the contact unless it is the one with myself.
+
+    Raises:
+        ContactNotFound, Ambiguous.
+    """
+    own = people.own()
+    if fold(typed) == "me" or _is_prefix(typed, own.id.hex()) or _is_prefix(typed, people.me.account.hex()):
+        return own, None
+    contact = find_contact(people, typed)
+    return people.direct(contact.account), contact
+
+
+def _by_id(people: People, typed: str) -> list[Contact]:
+    return [
+        contact
+        for contact in people.contacts.values()
+        if _is_prefix(typed, contact.account.hex()) or _is_prefix(typed, people.direct(contact.account).id.hex())
+    ]
+
+
+def _is_prefix(typed: str, full: str) -> bool:
+    return len(typed) >= _PREFIX_MIN and full.startswith(typed.lower())
+
+
+def _only(people: People, typed: str, matches: Iterable[Contact]) -> Contact:
+    found = list(matches)
+    if not found:
+        raise ContactNotFound(f"There is no contact {typed!r}.")
+    if len(found) > 1:
+        raise Ambiguous(f"{typed!r} may be {len(found)} contacts.", candidates=sorted(with_suffix(people, c) for c in found))
+    return found[0]

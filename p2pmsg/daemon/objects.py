@@ -1,0 +1,133 @@
+"""The JSON objects of the CLI contract, made from what storage and memory hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from p2pmsg.daemon import names
+from p2pmsg.daemon.people import People
+from p2pmsg.model.accounts import Contact
+from p2pmsg.model.ids import AccountId
+from p2pmsg.storage.queries import ConversationRow, DeliveryRow, MessageRow
+
+if TYPE_CHECKING:
+    from p2pmsg.daemon.node import Node
+
+Json = dict[str, Any]
+STATES = ("queued", "sent", "delivered", "read")
+
+
+def time(ms: int | None) -> str | None:
+    """Return a time as the contract writes it: RFC 3339, UTC, milliseconds, Z."""
+    if ms is None:
+        return None
+    seconds, rest = divmod(min(ms, 253402300799999), 1000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:03}Z"
+
+
+def parse_time_ms(text: str) -> int:
+    """Return the milliseconds since 1970 of an RFC 3339 time. Raises: ValueError."""
+    moment = datetime.fromisoformat(text)
+    return int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() * 1000)
+
+
+def contact(node: Node, who: Contact) -> Json:
+    online = bool(node.links.of_account(who.account))
+    return {
+        "account": who.account.hex(),
+        "name": names.shown(node.people, who),
+        "nickname": who.nickname,
+        "trust": who.trust.value,
+        "verified_by": who.verified_by,
+        "alert": who.alert,
+        "blocked": who.blocked,
+        "online": online,
+        "last_seen": time(node.clock.wall_ms() if online else who.last_seen_ms),
+    }
+
+
+def name_of(people: People, account: AccountId) -> str:
+    """Return the name that an account goes by here: mine, a contact's, else what its chain says."""
+    if (known := people.contacts.get(account)) is not None:
+        return names.shown(people, known)
+    membership = people.memberships.get(account)
+    return membership.nickname if membership else account.hex()[:8]
+
+
+def message(node: Node, row: MessageRow) -> Json:
+    deliveries = [delivery(node, row, each) for each in row.deliveries]
+    return {
+        "id": row.id.hex(),
+        "conversation": row.conversation.hex(),
+        "kind": row.kind,
+        "from": {"account": row.account.hex(), "name": name_of(node.people, row.account), "device": row.device.hex()},
+        "mine": row.mine,
+        "text": row.text,
+        "sent_at": time(row.sent_ms),
+        "received_at": None if row.mine else time(row.received_ms),
+        "clock_skew_s": None if row.skew_ms is None or row.mine else round(row.skew_ms / 1000),
+        "state": state(row, deliveries),
+        "deliveries": deliveries,
+    }
+
+
+def state(row: MessageRow, deliveries: Iterable[Json]) -> str:
+    """Return a message's state: of mine the least that any recipient has reached, of others whether I was shown it."""
+    if not row.mine:
+        return "unread" if row.unread else "read"
+    return min((each["state"] for each in deliveries), key=STATES.index, default="read")
+
+
+def delivery(node: Node, row: MessageRow, each: DeliveryRow) -> Json:
+    reached, at = "queued", None
+    if each.read_ms is not None:
+        reached, at = "read", each.read_ms
+    elif each.delivered_ms is not None:
+        reached, at = "delivered", each.delivered_ms
+    elif node.handed(each.account, row.conversation, row.seq):
+        reached = "sent"
+    return {"account": each.account.hex(), "name": name_of(node.people, each.account), "state": reached, "at": time(at)}
+
+
+def conversation(node: Node, row: ConversationRow) -> Json:
+    return {
+        "conversation": row.conversation.hex(),
+        "kind": row.kind,
+        "name": name_of(node.people, row.account) if row.account else "me",
+        "account": row.account.hex() if row.account else None,
+        "unread": row.unread,
+        "last": message(node, row.last) if row.last else None,
+    }
+
+
+def peers(node: Node) -> list[Json]:
+    """Return one object per device of a contact: those online with the path of their link."""
+    out: list[Json] = []
+    for account, who in node.people.contacts.items():
+        open_links = {opened.device: opened.link for opened in node.links.of_account(account)}
+        for device in node.people.memberships[account].devices.values():
+            entry: Json = {
+                "account": account.hex(),
+                "name": names.shown(node.people, who),
+                "device": device.id.hex(),
+                "device_name": device.name,
+            }
+            out.append(entry | _link(node, open_links.get(device.id)))
+    return sorted(out, key=lambda peer: (not peer["online"], peer["name"]))
+
+
+def _link(node: Node, number: Any) -> Json:
+    link = node.linkage.get(number) if number is not None else None
+    if link is None:
+        return dict.fromkeys(("online", "since", "path", "address", "interface", "rtt_ms")) | {"online": False}
+    rtt = link.connection.rtt_ms
+    return {
+        "online": True,
+        "since": time(link.opened_ms),
+        "path": link.path.value,
+        "address": str(link.address),
+        "interface": node.interface_name(link),
+        "rtt_ms": None if rtt is None else round(rtt, 3),
+    }

@@ -1,0 +1,59 @@
+"""What becoming contacts stores, in one transaction, before the other side hears of it (handshake case B)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from p2pmsg.crypto import gates
+from p2pmsg.model.accounts import Contact, Trust
+from p2pmsg.model.events import Event
+from p2pmsg.model.gates import Ended, GateRow, Purpose
+from p2pmsg.protocol.bodies import ContactBody
+from p2pmsg.protocol.messages import Peering
+from p2pmsg.storage import doors
+from p2pmsg.storage import people as people_store
+from p2pmsg.storage.cipher import Db
+
+if TYPE_CHECKING:
+    from p2pmsg.daemon.node import Node
+
+
+def commit_peering(
+    db: Db, *, node: Node, peering: Peering, name: str | None, now_ms: int
+) -> Ended | tuple[Contact | None, tuple[GateRow, ...], Event | None]:
+    """Store what a proven link means: new links of a contact's chain; under an invite also the contact and the pair's key.
+
+    The result goes to `Node.submit_write`. Where somebody else spent the invite first, nothing is stored and the reason returned.
+    """
+    if peering.gate.purpose is Purpose.PAIR:
+        people_store.add_links(db, peering.new_links, now_ms)
+        return None, doors.gates(db, 0), None
+    if not peering.dialled and (ended := _spend(db, peering, now_ms)) is not None:
+        return ended
+    people_store.add_links(db, peering.new_links, now_ms)
+    people, account = node.people, peering.account
+    assert peering.pair_key is not None
+    old = people.contacts.get(account)
+    body = ContactBody(
+        account=account,
+        name=name or (old.name if old else None),
+        nickname=peering.membership.nickname,
+        trust="verified" if peering.dialled or (old is not None and old.trust is Trust.VERIFIED) else "invited",
+        verified_by="invite" if peering.dialled else (old.verified_by if old else None),  # type: ignore[arg-type]
+        pair_key=peering.pair_key,
+        via=None if old else "invite_theirs" if peering.dialled else "invite_mine",
+    )
+    event = node.write(db, people.own(), body)
+    gate = gates.pair_gate(peering.pair_key, people.me.account, account)
+    doors.add_pair(db, gate, account, now_ms)
+    contact = people_store.contact(db, account)
+    return contact, doors.gates(db, 0), event
+
+
+def _spend(db: Db, peering: Peering, now_ms: int) -> Ended | None:
+    """Spend my invite, unless it ended between the check and this transaction; its time is for the caller's clock to tell."""
+    row = next((row for row in doors.gates(db, 0) if row.key == peering.gate.key), None)
+    ended = Ended.WITHDRAWN if row is None else row.ended_for(peering.account)
+    if ended is None:
+        doors.spend_invite(db, peering.gate.reference, peering.account, now_ms)
+    return ended

@@ -1,0 +1,238 @@
+"""Becoming contacts, naming them, parting from them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from p2pmsg.config import limits
+from p2pmsg.crypto import gates
+from p2pmsg.daemon import names, objects
+from p2pmsg.daemon.announcer import Announcer, hosts_of, scoped
+from p2pmsg.daemon.linkage import Joining, Link
+from p2pmsg.daemon.node import Node
+from p2pmsg.daemon.objects import Json
+from p2pmsg.errors import (
+    InviteMalformed,
+    InviteOwn,
+    InviteRefused,
+    NoNetwork,
+    NotPermitted,
+    PeerUnreachable,
+    UsageError,
+)
+from p2pmsg.model.accounts import Contact
+from p2pmsg.model.addresses import Address, Path
+from p2pmsg.model.gates import Ended, GateRow, Purpose
+from p2pmsg.network import interfaces
+from p2pmsg.network.endpoint import Endpoint
+from p2pmsg.protocol.addresses import Invite, decode_invite, encode_invite
+from p2pmsg.protocol.bodies import ContactBody
+from p2pmsg.protocol.messages import BYE
+from p2pmsg.rpc import api
+from p2pmsg.storage import doors
+from p2pmsg.storage import people as people_store
+from p2pmsg.storage.cipher import Db
+from p2pmsg.storage.doors import InviteRow
+from p2pmsg.storage.worker import Worker
+
+_AGAIN_S = 1.0
+
+
+class Relations:
+    """The methods `contact.…` of the local API."""
+
+    def __init__(self, node: Node, worker: Worker, announcer: Announcer, endpoint: Endpoint) -> None:
+        self._node = node
+        self._worker = worker
+        self._announcer = announcer
+        self._endpoint = endpoint
+
+    # -- invites
+
+    async def invite(self, params: api.ContactInvite) -> Json:
+        """Make a single-use invite. It ends by this process's monotonic clock: setting the wall clock neither kills nor revives it."""
+        if not 1 <= params.valid_s <= limits.INVITE_VALID_MAX_S:
+            raise UsageError("An invite is valid for 1 second to 7 days.", hint="p2pmsg contact invite --valid 10m")
+        node, account = self._node, self._node.people.me.account
+        hosts = hosts_of(self._announcer.interfaces)
+        if not hosts:
+            raise NoNetwork("There is no network on which somebody could use an invite.")
+        secret = os.urandom(16)
+        reference, text = gates.invite_id(secret), encode_invite(account, secret, self._endpoint.port, hosts)
+        wall = node.clock.wall_ms()
+        expires_ms = wall + round(params.valid_s * 1000)
+
+        def job(db: Db) -> tuple[GateRow, ...]:
+            doors.purge(db, wall)
+            doors.add_invite(db, gates.invite_gate(secret, account), reference, wall, expires_ms)
+            return doors.gates(db, 0)
+
+        node.people.gates = await self._worker.run(job, growing=True)
+        node.people.invite_ends[reference] = node.clock.now() + params.valid_s
+        return {"id": reference, "invite": text, "expires_at": objects.time(expires_ms)}
+
+    async def invites(self, params: api.ContactInvites) -> list[Json]:
+        """Return the invites that can still be used."""
+        node = self._node
+        usable = {row.reference for row in node.people.rows(node.clock.now()) if row.purpose is Purpose.INVITE and not row.ended}
+        rows = await self._worker.ask(partial(doors.invites, now_ms=node.clock.wall_ms()))
+        return [{"id": row.id, "expires_at": objects.time(row.expires_ms)} for row in rows if row.id in usable]
+
+    async def uninvite(self, params: api.ContactUninvite) -> Json:
+        """Withdraw an invite: whoever comes with it later is told so."""
+        people, wall = self._node.people, self._node.clock.wall_ms()
+
+        def job(db: Db) -> tuple[InviteRow, tuple[GateRow, ...]]:
+            found = doors.find_invite(db, params.id, wall)
+            doors.end_invite(db, found.id, Ended.WITHDRAWN, wall)
+            return found, doors.gates(db, 0)
+
+        found, people.gates = await self._worker.run(job)
+        return {"id": found.id, "expires_at": objects.time(found.expires_ms)}
+
+    # -- becoming contacts
+
+    async def add(self, params: api.ContactAdd) -> Json:
+        """Use an invite; returns when both sides have stored the contact.
+
+        Raises:
+            InviteMalformed, InviteOwn, InvalidName, NameTaken: nothing was tried.
+            InviteExpired, InviteUsed, InviteWithdrawn, InviteRefused: its maker, or who is at its address, says so.
+            PeerUnreachable: nobody answered in time; nothing is stored.
+        """
+        invite = decode_invite(params.invite)
+        people = self._node.people
+        if invite.account == people.me.account:
+            raise InviteOwn("This is an invite of your own.")
+        name = names.check_name(people, params.name, invite.account) if params.name is not None else None
+        await _Attempt(self._node, invite, self._reachable(invite), name).run(params.timeout_s)
+        self._announcer.contacts_changed()
+        return objects.contact(self._node, people.contacts[invite.account])
+
+    def _reachable(self, invite: Invite) -> list[Address]:
+        """Return where an invite leads: unicast, on-link or private. Anything else would make us send packets for others."""
+        own = self._announcer.interfaces
+        if not own:
+            raise NoNetwork("There is no network on which the invite's maker could be reached.")
+        found = [host for address in invite.addresses for host in scoped(address, own) if interfaces.acceptable(host, own)]
+        if not found:
+            raise InviteMalformed(
+                "The invite names no address on this network.", hint="Join the network of its maker, or ask for a new invite."
+            )
+        return found
+
+    # -- contacts
+
+    async def list(self, params: api.ContactList) -> list[Json]:
+        everybody = sorted(self._node.people.contacts.values(), key=lambda c: (names.fold(c.shown), c.account))
+        return [objects.contact(self._node, contact) for contact in everybody]
+
+    async def show(self, params: api.ContactShow) -> Json:
+        return objects.contact(self._node, names.find_contact(self._node.people, params.name))
+
+    async def rename(self, params: api.ContactRename) -> Json:
+        people = self._node.people
+        found = names.find_contact(people, params.name)
+        name = names.check_name(people, params.new, found.account)
+        await self._say(found, name=name)
+        return objects.contact(self._node, people.contacts[found.account])
+
+    async def remove(self, params: api.ContactRemove) -> Json:
+        """Part: the pair's key goes at once, the link ends, what was said stays."""
+        if params.history:
+            raise NotPermitted("This version keeps what was said with a contact that is removed.", hint="Leave out --history.")
+        node = self._node
+        found = names.find_contact(node.people, params.name)
+        shown = objects.contact(node, found)
+        await self._say(found, removed=True)
+        return shown | {"online": False}
+
+    async def _say(self, contact: Contact, *, name: str | None = None, removed: bool = False) -> None:
+        """Write what I say of a contact into `self`, and take it on in memory once it is stored."""
+        node = self._node
+        body = ContactBody(
+            account=contact.account,
+            name=name or contact.name,
+            nickname=contact.nickname,
+            trust=contact.trust.value,
+            verified_by=contact.verified_by,  # type: ignore[arg-type]
+            pair_key=contact.pair_key,
+            via=None,
+            removed=removed,
+        )
+
+        def job(db: Db) -> tuple[Any, ...]:
+            event = node.write(db, node.people.own(), body)
+            if removed:
+                people_store.forget(db, contact.account)
+            return event, doors.gates(db, 0)
+
+        _, rows = await node.run_write(job)
+        node.people.gates = rows
+        if removed:
+            node.forget_contact(contact.account)
+        else:
+            node.rename(contact.account, name)
+            node.contact_changed(contact.account)
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """One use of an invite: its addresses are dialled, again and again until one answers or the time is over."""
+
+    node: Node
+    invite: Invite
+    addresses: list[Address]
+    name: str | None
+
+    async def run(self, timeout_s: float) -> None:
+        outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not outcome.done():
+                    await self._round(outcome)
+                await outcome
+        except TimeoutError as error:
+            raise PeerUnreachable(
+                f"Nobody answered at {', '.join(map(str, self.addresses))} within {timeout_s:g} s. Nothing was stored."
+            ) from error
+
+    async def _round(self, outcome: asyncio.Future[None]) -> None:
+        """Dial all addresses once; returns when a link is open, its maker has refused, or all came to nothing."""
+        waiting = asyncio.Event()
+        results: list[Exception | bool] = []
+        links: list[Link] = []
+
+        def opened() -> None:
+            if not outcome.done():
+                outcome.set_result(None)
+            waiting.set()
+
+        def failed(reason: Exception | bool) -> None:
+            results.append(reason)
+            if isinstance(reason, Exception) and not outcome.done():
+                outcome.set_exception(reason)
+            if len(results) == len(links) or isinstance(reason, Exception):
+                waiting.set()
+
+        gate = GateRow(gates.invite_gate(self.invite.secret, self.invite.account), Purpose.INVITE, None)
+        for address in self.addresses:
+            link = self.node.dial(self.invite.account, address, Path.INVITE, gate=gate, joining=Joining(self.name, opened, failed))
+            if link is not None:
+                links.append(link)
+        try:
+            await waiting.wait()
+        finally:
+            for link in links:
+                if link.channel is None:
+                    link.joining = None
+                    self.node.linkage.close(link.number, BYE)
+        if outcome.done():
+            return
+        if results and all(reason is True for reason in results):
+            raise InviteRefused("The machine at the invite's address does not accept it.")
+        await asyncio.sleep(_AGAIN_S)

@@ -1,0 +1,137 @@
+"""The daemon as a process: start, run, stop on a signal, say goodbye."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from datetime import UTC, datetime
+
+from p2pmsg import PROTOCOL_VERSION, __version__
+from p2pmsg.config import settings as settings_file
+from p2pmsg.config.settings import Settings
+from p2pmsg.crypto import kem, vault
+from p2pmsg.daemon import home, journal, process
+from p2pmsg.daemon.announcer import Announcer
+from p2pmsg.daemon.api import Api
+from p2pmsg.daemon.clock import LoopClock
+from p2pmsg.daemon.home import Profile
+from p2pmsg.daemon.load import load_people
+from p2pmsg.daemon.lock import Lock
+from p2pmsg.daemon.node import Node
+from p2pmsg.daemon.surroundings import Surroundings
+from p2pmsg.errors import NotInitialized, P2pmsgError
+from p2pmsg.model.addresses import Path
+from p2pmsg.network.discovery import Discovery
+from p2pmsg.network.endpoint import Endpoint
+from p2pmsg.network.listener import Listener
+from p2pmsg.rpc.server import Server, listen
+from p2pmsg.storage import ranges
+from p2pmsg.storage.worker import Worker
+
+_log = logging.getLogger(__name__)
+
+
+def run(profile: Profile) -> None:
+    """Be the daemon of a profile until SIGTERM or SIGINT; whoever waits on the readiness pipe is told when it answers, or why it cannot.
+
+    Raises:
+        NotInitialized, AlreadyRunning, SettingsInvalid, StorageFull, DatabaseNewer, HomeUnusable: it cannot start.
+    """
+    try:
+        if not profile.initialized:
+            raise NotInitialized(f"There is nobody here yet: profile {profile.name} in {profile.home} was never made.")
+        with Lock.acquire(profile) as lock:
+            settings = settings_file.load(profile.config)
+            with journal.writing(profile.log, settings.log_level):
+                asyncio.run(_Daemon(profile, settings, lock).run())
+    except P2pmsgError as error:
+        process.report_ready(error=error)
+        raise
+
+
+class _Daemon:
+    """Everything that runs, in the order in which it starts; it stops the other way round."""
+
+    def __init__(self, profile: Profile, settings: Settings, lock: Lock) -> None:
+        self._profile = profile
+        self._settings = settings
+        self._lock = lock
+        self._started_at = datetime.now(UTC)
+
+    async def run(self) -> None:
+        kem.require_post_quantum()
+        stopping = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+        worker = Worker(self._profile.database, vault.database_key(vault.open_key(self._profile.key)))
+        warnings = await worker.open()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                await self._serve(worker, [vars_of(w) for w in warnings], stopping, tasks)
+        finally:
+            await worker.close()
+            _log.info("stopped")
+
+    async def _serve(self, worker: Worker, warnings: list[dict[str, str]], stopping: asyncio.Event, tasks: asyncio.TaskGroup) -> None:
+        settings = self._settings
+        people = await worker.ask(load_people)
+        relay = _Relay()
+        endpoint = Endpoint(relay)
+        paths = frozenset(Path(path) for path in settings.discovery_paths)
+        node = Node(people, worker, endpoint, LoopClock(), paths)
+        relay.node = node
+        announcer = Announcer(node, endpoint)
+        surroundings = Surroundings(node, endpoint, announcer, worker, settings)
+        await surroundings.bind()
+        node.start(await worker.ask(ranges.tips))
+        discovery = Discovery(surroundings, settings.discovery_interfaces, mdns=Path.MDNS in paths)
+        announcer.attach(discovery)
+        await discovery.start(tasks)
+        surroundings.start(tasks)
+        api = Api(self._profile, settings, node, worker, announcer, endpoint, self._started_at, warnings)
+        serving = tasks.create_task(self._answer(api), name="rpc")
+        await stopping.wait()
+        _log.info("stopping")
+        node.stop()
+        serving.cancel()
+        surroundings.stop()
+        await discovery.close()
+        await endpoint.close()
+
+    async def _answer(self, api: Api) -> None:
+        path = home.socket_path(self._profile)
+        listener = listen(path)
+        self._lock.publish(socket=path, version=__version__, protocol=PROTOCOL_VERSION, started_at=self._started_at.isoformat())
+        api.socket = str(path)
+        process.report_ready()
+        _log.info("p2pmsg %s answers", __version__)
+        server = Server(api, profile=self._profile.name, log=str(self._profile.log))
+        with contextlib.suppress(asyncio.CancelledError):
+            await server.serve(listener)
+
+
+class _Relay(Listener):
+    """The endpoint's listener: exists before the node does."""
+
+    node: Node
+
+    def connection_ready(self, connection, exporter):  # type: ignore[no-untyped-def]
+        self.node.linkage.connection_ready(connection, exporter)
+
+    def frame_received(self, connection, frame):  # type: ignore[no-untyped-def]
+        self.node.linkage.frame_received(connection, frame)
+
+    def connection_lost(self, connection, code):  # type: ignore[no-untyped-def]
+        self.node.linkage.connection_lost(connection, code)
+
+
+def vars_of(warning: object) -> dict[str, str]:
+    return {name: str(getattr(warning, name)) for name in ("code", "message", "hint")}
+
+
+def machine_name() -> str:
+    """Return this machine's name, without its domain."""
+    return socket.gethostname().split(".")[0] or "device"

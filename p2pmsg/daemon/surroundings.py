@@ -1,0 +1,147 @@
+"""Where this node is: the networks it is on, its port on each, whom it met there, and the peers that the user configured."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import socket
+from functools import partial
+
+from p2pmsg.config.settings import Settings, split_address
+from p2pmsg.daemon.announcer import Announcer, scoped
+from p2pmsg.daemon.linkage import Link
+from p2pmsg.daemon.node import Node
+from p2pmsg.errors import MdnsUnavailable
+from p2pmsg.model.addresses import Address, Interface, Path
+from p2pmsg.network import interfaces
+from p2pmsg.network.discovery import Listener
+from p2pmsg.network.endpoint import ANYWHERE, LOOPBACK, Endpoint
+from p2pmsg.storage import people as people_store
+from p2pmsg.storage.worker import Worker
+
+_log = logging.getLogger(__name__)
+
+
+class Surroundings(Listener):
+    """Hears of changes of the network and keeps port, epoch and last known addresses in step with it."""
+
+    def __init__(self, node: Node, endpoint: Endpoint, announcer: Announcer, worker: Worker, settings: Settings) -> None:
+        self._node = node
+        self._endpoint = endpoint
+        self._announcer = announcer
+        self._worker = worker
+        self._settings = settings
+        self._interfaces: tuple[Interface, ...] = ()
+        self._networks: dict[str, str] = {}
+        self._moved = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        node.network = self.network_of
+        node.interface_name = self.interface_of
+
+    def network_of(self, address: Address) -> str:
+        """Return the name of the network that an address is on; "" where it is none of ours."""
+        for interface in self._interfaces:
+            if interfaces.on_link(address, (interface,)):
+                return self._networks.get(interface.name, "")
+        return ""
+
+    def interface_of(self, link: Link) -> str | None:
+        """Return the name of the interface by which a link's packets come."""
+        index = link.connection.interface
+        named = next((i.name for i in self._interfaces if i.index == index), None)
+        return named or next((i.name for i in self._interfaces if interfaces.on_link(link.address, (i,))), None)
+
+    async def bind(self) -> None:
+        """Open the sockets at the port that belongs to this network; a taken port is replaced by another."""
+        await self._look()
+        network = self._home_network()
+        kept: int | None = await self._worker.ask(lambda db: people_store.network_port(db, network))
+        port = self._settings.listen_port or kept or 0
+        hosts = LOOPBACK if self._only_loopback() else ANYWHERE
+        try:
+            bound = await self._endpoint.bind(hosts, port)
+        except OSError as error:
+            if self._settings.listen_port:
+                raise
+            _log.warning("port %d is not to be had (%s): another one is drawn", port, error)
+            bound = await self._endpoint.bind(hosts, 0)
+        if bound != port:
+            now_ms = self._node.clock.wall_ms()
+            await self._worker.run(lambda db: people_store.set_network_port(db, network, bound, now_ms))
+
+    def start(self, tasks: asyncio.TaskGroup) -> None:
+        """Begin to follow changes, and dial whom we met here before."""
+        self._set_static()
+        self._task = tasks.create_task(self._follow(), name="surroundings")
+        self._moved.set()
+
+    def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    # -- discovery's listener
+
+    def announced(self, nonce: bytes, addresses: bytes, tags: bytes, version: int) -> None:
+        self._announcer.announced(nonce, addresses, tags, version)
+
+    def interfaces_changed(self, interfaces: tuple[Interface, ...]) -> None:
+        self._interfaces = interfaces
+        self._announcer.interfaces_changed(interfaces)
+        self._moved.set()
+
+    def mdns_changed(self, problem: MdnsUnavailable | None) -> None:
+        self._announcer.mdns_changed(problem)
+
+    # -- inside
+
+    async def _follow(self) -> None:
+        while True:
+            await self._moved.wait()
+            self._moved.clear()
+            home = self._home_network()
+            await self._look()
+            if self._home_network() != home:
+                await self.bind()
+                self._announcer.new_epoch()
+            await self._recall()
+
+    async def _look(self) -> None:
+        found = await asyncio.to_thread(interfaces.usable, self._settings.discovery_interfaces)
+        self._interfaces = found
+        self._announcer.interfaces = found
+        self._networks = await asyncio.to_thread(interfaces.network_ids, found, 0.0)
+
+    async def _recall(self) -> None:
+        """Dial contacts where they were last, but only on the network where that was learnt."""
+        node, now = self._node, self._node.clock.now()
+        for network in set(self._networks.values()):
+            for account, addresses in (await self._worker.ask(partial(people_store.last_known, network=network))).items():
+                hosts = [host for address in addresses for host in scoped(address, self._interfaces)]
+                here = [host for host in hosts if interfaces.on_link(host, self._interfaces)]
+                node.presence.sighted(account, here, Path.LAST_KNOWN, now)
+        node.presence.network_changed(list(node.people.contacts), now)
+        node.wake()
+
+    def _set_static(self) -> None:
+        if Path.STATIC in {Path(path) for path in self._settings.discovery_paths}:
+            found = [_address(text) for text in self._settings.discovery_static]
+            self._node.presence.static_found([address for address in found if address is not None], self._node.clock.now())
+
+    def _home_network(self) -> str:
+        return next(iter(self._networks.values()), "none")
+
+    def _only_loopback(self) -> bool:
+        return bool(self._interfaces) and all(interface.loopback for interface in self._interfaces)
+
+
+def _address(text: str) -> Address | None:
+    host, port = split_address(text)
+    literal, _, zone = host.partition("%")
+    if not zone:
+        return Address(str(ipaddress.ip_address(literal)), port)
+    try:
+        return Address(literal, port, socket.if_nametoindex(zone))
+    except OSError:
+        _log.warning("the interface %s of a static peer does not exist", zone)
+        return None

@@ -7,6 +7,8 @@ import logging
 import pytest
 from aioquic.quic.packet import QuicErrorCode
 from aioquic.tls import CipherSuite, Epoch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from p2pmsg.config import limits
 from p2pmsg.network.quic import CONTROL_STREAM
@@ -151,3 +153,32 @@ def test_aioquic_says_nothing(pair: Memory, caplog: pytest.LogCaptureFixture) ->
         pair.dialler.close(0x101)
         pair.exchange(1)
     assert not caplog.records
+
+
+def sealed(pair: Memory, payload: bytes) -> bytes:
+    """A packet that only the dialler could have made, with any content."""
+    quic = pair.dialler
+    crypto = quic._cryptos[Epoch.ONE_RTT]
+    number = quic._packet_number
+    quic._packet_number += 1
+    head = bytes([0x41 | crypto.key_phase << 2]) + quic._peer_cid.cid + (number & 0xFFFF).to_bytes(2, "big")
+    return crypto.encrypt_packet(head, payload.ljust(20, b"\0"), number)
+
+
+NUMBERS = st.sampled_from([0, 1, 2, 4, 8, 63]).map(lambda n: bytes([n])) | st.integers(0, 2**62 - 1).map(
+    lambda n: (n | 3 << 62).to_bytes(8, "big")
+)
+FRAMES = st.tuples(st.integers(0, 0x31).map(lambda n: bytes([n])), st.lists(NUMBERS, max_size=5).map(b"".join), st.binary(max_size=20)).map(
+    b"".join
+)
+
+
+@given(st.lists(st.lists(FRAMES, max_size=3).map(b"".join), min_size=1, max_size=4))
+def test_frames_of_a_hostile_peer_end_the_connection_or_nothing(payloads: list[bytes]) -> None:
+    pair = Memory()
+    pair.exchange()
+    for payload in payloads:
+        pair.responder.receive_datagram(sealed(pair, payload), ("peer", 1), pair.now)
+        pair.responder.datagrams_to_send(pair.now)
+        assert sum(len(stream.receiver._buffer) for stream in pair.responder._streams.values()) <= limits.UNPROVEN_WINDOW_BYTES
+    assert pair.responder.established

@@ -12,6 +12,7 @@ from p2pmsg.model.ids import AccountId, DeviceId
 from p2pmsg.protocol import authority, wire
 from p2pmsg.protocol.handshake import Dialler, Identity, Knowledge, Responder
 from p2pmsg.protocol.messages import CommitPeering, HandshakeCommand, OpenLink, Peering, SendBytes
+from p2pmsg.protocol.proofs import Proof, Verifier
 from p2pmsg.protocol.wire import Frame, FrameReader, Hello
 from tests.unit.people import Person, seeded
 
@@ -97,6 +98,23 @@ def dialler(
 
 def responder(know: Knowledge, exporter: bytes = EXPORTER, entropy: bytes = seeded("r", 64)) -> End:
     return End(Responder(know, exporter, entropy, 0.0))
+
+
+class Gullible(Verifier):
+    """The verifier of an attacker's own node, which goes on whatever it is shown."""
+
+    def check_signed(self, proof: Proof, text: bytes) -> None:
+        return
+
+    def check_chain(self, proof: Proof, forms: Sequence[bytes]) -> tuple[Membership, tuple[ChainLink, ...]]:
+        return Membership(proof.account, (), frozenset(), {}, ""), ()
+
+
+def hostile(end: End) -> End:
+    """Take all scruples from an end."""
+    verifier = end.machine._verifier
+    end.machine._verifier = Gullible(verifier.own_device, verifier.known, verifier.links_of, verifier.may_link)
+    return end
 
 
 def meet(d: End, r: End) -> None:

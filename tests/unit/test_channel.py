@@ -315,3 +315,12 @@ def test_any_frame_gives_a_payload_or_peer_misbehaved(frame_type: int, ciphertex
     _, bob = link()
     with pytest.raises(PeerMisbehaved):
         bob.channel.receive(frame_type, ciphertext, 0.0)
+
+
+def test_the_time_of_holding_starts_anew_when_some_went_out() -> None:
+    ann, bob = link()
+    send(ann, bob, 2 * limits.HOLD_FRAMES + 1)
+    for _ in range(limits.RENEW_FRAMES):
+        ann.arrive(bob.read(9.0))
+    ann.read(9.0)
+    assert ann.channel.holding and ann.channel.deadline == 9.0 + limits.HOLD_S

@@ -21,7 +21,7 @@ from p2pmsg.model.ids import AccountId
 from p2pmsg.protocol import authority
 from p2pmsg.protocol.handshake import Identity
 from p2pmsg.protocol.wire import Frame, FrameReader, FrameType
-from tests.unit.meeting import End, dialler, frames, knowledge, meet, posing, responder
+from tests.unit.meeting import End, dialler, frames, hostile, knowledge, meet, posing, responder
 from tests.unit.people import Person, invite_row, pair_row, seeded
 
 ANN, BOB, MALLORY = Person("Ann"), Person("Bob"), Person("Mallory")
@@ -115,7 +115,7 @@ def test_who_photographed_the_invite_cannot_answer_for_its_maker() -> None:
     for me in impostors(BOB, MALLORY):
         ann = ann_dials("B", LEG_ANN)
         with pytest.raises(HandshakeRefused):
-            meet(ann, responder(knowledge(MALLORY, [INVITE], me=me), LEG_ANN))
+            meet(ann, hostile(responder(knowledge(MALLORY, [INVITE], me=me), LEG_ANN)))
         assert ann.peerings == [] and ann.opened is None
 
 
@@ -139,19 +139,22 @@ def test_the_thief_of_anns_secrets_is_never_bob_to_ann(secrets: Person, stored: 
     for me in impostors(BOB, secrets):
         ann = responder(knowledge(ANN, [TO_BOB], stored))
         with pytest.raises(HandshakeRefused):
-            meet(dialler(secrets, ANN, FROM_ANN, knowledge(secrets, me=me)), ann)
+            meet(hostile(dialler(secrets, ANN, FROM_ANN, knowledge(secrets, me=me))), ann)
         assert ann.peerings == [] and ann.opened is None and len(frames(ann.sent)) == 1
 
         ann = dialler(ANN, BOB, TO_BOB, knowledge(ANN, stored=stored))
         with pytest.raises(HandshakeRefused):
-            meet(ann, responder(knowledge(secrets, [FROM_ANN], me=me)))
-        assert ann.peerings == [] and ann.opened is None
+            meet(ann, hostile(responder(knowledge(secrets, [FROM_ANN], me=me))))
+        assert ann.peerings == [] and ann.opened is None and ann.machine.proven  # only the proof was wrong
 
 
 def test_the_same_keys_would_open_were_the_identity_true() -> None:
     """The harness of the test above, with nothing forged: else it would prove nothing."""
     ann = responder(knowledge(ANN, [TO_BOB]))
-    meet(dialler(BOB, ANN, FROM_ANN), ann)
+    meet(hostile(dialler(BOB, ANN, FROM_ANN)), ann)
+    assert ann.opened
+    ann = dialler(ANN, BOB, TO_BOB)
+    meet(ann, hostile(responder(knowledge(BOB, [FROM_ANN]))))
     assert ann.opened
 
 

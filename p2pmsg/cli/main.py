@@ -89,12 +89,10 @@ def main() -> None:
         status = run(sys.argv[1:])
     except KeyboardInterrupt:
         status = output.INTERRUPTED
-    except (output.ReaderGone, BrokenPipeError):
+    except output.ReaderGone:
         status = output.READER_GONE
     except Exception as error:
         status = output.failed(_crashed(error), as_object=_wants_json(sys.argv[1:]))
-    if status:
-        output.silence()
     sys.exit(status)
 
 

@@ -5,6 +5,7 @@ Writes to the file descriptors themselves: nothing is left in a buffer whose rea
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import select
@@ -27,6 +28,15 @@ class StdoutFailed(P2pmsgError):
     """Free some space where standard output goes. What was accepted stays accepted."""
 
 
+class Stdout(io.TextIOBase):
+    """Stands for sys.stdout, so that help, too, ends as the contract says where nobody reads it."""
+
+    def write(self, words: str) -> int:
+        """Write words for people at once. Raises: ReaderGone, StdoutFailed."""
+        paint(words.encode(sys.getfilesystemencoding(), "backslashreplace"))
+        return len(words)
+
+
 def claim_descriptors() -> None:
     """Put something in place of a stdin, stdout or stderr that the caller closed, lest a socket gets its number and our output.
 
@@ -37,11 +47,12 @@ def claim_descriptors() -> None:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, flags)
+    sys.stdout = Stdout()
 
 
 def line(words: str) -> None:
     """Write a line for people to stdout; text of others in it went through `text` before. Raises: ReaderGone, StdoutFailed."""
-    _write(STDOUT, words.encode(sys.getfilesystemencoding(), "backslashreplace") + b"\n")
+    Stdout().write(f"{words}\n")
 
 
 def paint(data: bytes) -> None:
@@ -80,13 +91,6 @@ def reader_gone() -> bool:
     poll = select.poll()
     poll.register(STDOUT, 0)
     return any(state & (select.POLLERR | select.POLLHUP) for _, state in poll.poll(0))
-
-
-def silence() -> None:
-    """Let go of stdout, so that nothing more is tried on it at exit."""
-    devnull = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(devnull, STDOUT)
-    os.close(devnull)
 
 
 def _write(descriptor: int, data: bytes) -> None:

@@ -115,7 +115,7 @@ def contact(account: str = BOB, name: str = "bob", trust: str = "verified", **mo
     return {**found, "online": False, "last_seen": None, **more}
 
 
-def message(text: str, number: int = 1, *, mine: bool = False, **more: Any) -> dict[str, Any]:
+def message(text: str | None, number: int = 1, *, mine: bool = False, **more: Any) -> dict[str, Any]:
     """Return a message object, of mine or of Bob's."""
     sender = {"account": ANN, "name": "Ann", "device": "d1"} if mine else {"account": BOB, "name": "bob", "device": "d2"}
     found = {"id": f"{number:064x}", "conversation": "c0" * 32, "kind": "text", "from": sender, "mine": mine, "text": text}

@@ -1,0 +1,96 @@
+from typing import Any
+
+import pytest
+
+from p2pmsg.cli import show
+from p2pmsg.cli.people import People
+from tests.unit.scripted import ANN, BOB, ME, contact, message
+
+PEOPLE = People([contact()])
+STATUS: dict[str, Any] = {
+    **{"running": True, "pid": 7, "version": "1", "protocol": 1, "socket": "/s", "home": "/h", "log": "/l"},
+    **{"started_at": "2026-01-01T00:00:00Z", "port": 4000, "interfaces": ["eth0", "wlan0"], "visible_until": None},
+    **{"vault": "open", "unread": 2, "queued": 1},
+    "warnings": [{"code": "disk_low", "message": "The disk is nearly full\x1b.", "hint": "Free some space."}],
+}
+
+
+def test_a_message() -> None:
+    assert show.message(message("hi"), PEOPLE) == "2099-01-31 12:03  bob: hi"
+    assert show.message(message("hi", mine=True), PEOPLE) == "2099-01-31 12:03  me: hi  (queued)"
+
+
+def test_no_line_of_a_message_can_pass_for_another_message() -> None:
+    lines = show.message(message("hi\n12:04  ann: forged\n\x1b[1A"), PEOPLE).split("\n")
+    assert lines[1].startswith(" " * 20) and lines[2].endswith("\\x1b[1A")
+
+
+def test_a_system_line_looks_like_no_person() -> None:
+    assert show.message(message("Ann added \x07", kind="system"), PEOPLE) == "2099-01-31 12:03  * Ann added \\x07"
+
+
+@pytest.mark.parametrize(("skew", "said"), [(None, ""), (5, ""), (-7200, "  (their clock is 120 min behind)")])
+def test_a_clock_that_is_far_off_is_said(skew: float | None, said: str) -> None:
+    assert show.message(message("hi", clock_skew_s=skew), PEOPLE) == f"2099-01-31 12:03  bob: hi{said}"
+
+
+def test_a_message_without_text() -> None:
+    assert show.message(message(None), PEOPLE).endswith("bob: ")
+
+
+def test_contacts_are_a_table() -> None:
+    head, row = show.contacts([contact(trust="invited", online=True, blocked=True, alert="device_added")]).split("\n")
+    assert head.split() == ["NAME", "TRUST", "ONLINE", "LAST", "SEEN"]
+    assert row.split() == ["bob~b0b0b0b0", "invited", "yes", "-", "device_added,", "blocked"]
+
+
+def test_a_contact_says_what_is_known() -> None:
+    shown = show.contact(contact(verified_by="invite"))
+    assert "verified, by invite" in shown and BOB in shown and "alert" not in shown
+
+
+def test_peers_are_a_table() -> None:
+    peer = {"account": BOB, "name": "bob", "device": "d" * 64, "device_name": None, "online": True, "since": None, "path": "mdns"}
+    mine = {**peer, "account": ANN, "path": None, "online": False, "address": None, "interface": None, "rtt_ms": None}
+    _, first, second = show.peers([{**peer, "address": "10.0.0.2:4", "interface": "eth0", "rtt_ms": 1.25}, mine], PEOPLE, ANN).split("\n")
+    assert first.split() == ["bob", "dddddddd", "yes", "-", "mdns", "10.0.0.2:4", "eth0", "1.2", "ms"]
+    assert second.split() == ["me", "dddddddd", "no", "-", "-", "-", "-", "-"]
+
+
+def test_conversations_are_a_table() -> None:
+    found = {"conversation": "c", "kind": "direct", "name": "bob", "account": BOB, "unread": 3, "last": message("a\nb")}
+    _, row = show.conversations([found], PEOPLE).split("\n")
+    assert row.split() == ["bob", "3", "2099-01-31", "12:03", "bob:", "a\\x0ab"]
+    notes = {**found, "kind": "self", "name": "me", "account": ANN, "unread": 0, "last": None}
+    assert show.conversations([notes], PEOPLE).split("\n")[1].split() == ["me", "-", "-"]
+
+
+def test_status_says_what_is_wrong() -> None:
+    shown = show.status(STATUS)
+    assert "running, pid 7" in shown and "eth0, wlan0" in shown
+    assert shown.endswith("Warning: The disk is nearly full\\x1b. Free some space.")
+
+
+def test_status_of_a_daemon_that_does_not_run() -> None:
+    stopped = dict.fromkeys(STATUS) | {"running": False, "home": "/h", "log": "/l", "version": "1", "interfaces": [], "warnings": []}
+    assert "not running" in show.status(stopped)
+
+
+def test_identity_leaves_out_what_there_is_not() -> None:
+    assert "words" not in show.identity(ME)
+    assert "words" in show.identity({**ME, "words_file": "/w"})
+
+
+@pytest.mark.parametrize(("value", "shown"), [(["a", "b"], "a,b"), ((), ""), (True, "true"), (False, "false"), (None, ""), (5, "5")])
+def test_settings_are_shown_as_they_are_typed(value: object, shown: str) -> None:
+    assert show.setting(value) == shown
+
+
+def test_steps_of_the_demo() -> None:
+    assert show.step({"step": "meet", "ok": True, "detail": None, "elapsed_s": 1.5}) == "ok      1.50 s  meet: "
+    assert show.step({"step": "meet", "ok": False, "detail": "x", "elapsed_s": 1.5}).startswith("FAIL")
+
+
+def test_invites_are_a_table() -> None:
+    shown = show.invites([{"id": "7f3a", "invite": None, "expires_at": "2099-01-31T12:03:04.005Z"}])
+    assert shown.split("\n")[1] == "7f3a  2099-01-31 12:03"

@@ -1,0 +1,76 @@
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from p2pmsg.cli import times
+
+NOON = datetime(2026, 3, 28, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """One hour ahead of UTC until the night after NOON, then two."""
+    monkeypatch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
+    time.tzset()
+    yield
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("words", "seconds"),
+    [
+        *[("10m", 600), ("2h", 7200), ("7d", 604800), ("90", 90), ("0", 0), ("1.5h", 5400), ("250ms", 0.25), ("1w", 604800)],
+        *[("13:30", 1800), ("12:00", 23 * 3600 - 3600), ("2026-03-28T12:00:30Z", 30), ("2026-03-28T14:00:00.5+01:00", 3600.5)],
+    ],
+)
+def test_how_long(words: str, seconds: float) -> None:
+    assert times.seconds(words, NOON) == seconds
+
+
+@pytest.mark.parametrize("words", ["2026-03-28T11:59:59Z", "", "m", "-5", "5 m", "10x", "24:00", "12:60", "1e3", "nan", "2026-03-28", "٣m"])
+def test_no_time_or_one_that_has_passed(words: str) -> None:
+    with pytest.raises(ValueError):
+        times.seconds(words, NOON)
+
+
+@pytest.mark.parametrize(
+    ("words", "moment"),
+    [
+        ("10m", "2026-03-28T11:50:00.000Z"),
+        ("60", "2026-03-28T11:59:00.000Z"),
+        ("12:30", "2026-03-28T11:30:00.000Z"),
+        ("13:00", "2026-03-28T12:00:00.000Z"),
+        ("13:01", "2026-03-27T12:01:00.000Z"),
+        ("2026-03-28T13:00:00+01:00", "2026-03-28T12:00:00.000Z"),
+        ("2999-01-01T00:00:00Z", "2999-01-01T00:00:00.000Z"),
+    ],
+)
+def test_since_when(words: str, moment: str) -> None:
+    assert times.instant(words, NOON) == moment
+
+
+@pytest.mark.parametrize("words", ["2026-13-01T00:00:00Z", "2026-01-01T00:00:00", "x", "999999999d"])
+def test_no_such_moment(words: str) -> None:
+    with pytest.raises(ValueError):
+        times.instant(words, NOON)
+
+
+@given(st.text(max_size=20))
+def test_rubbish_is_a_value_error_and_nothing_else(words: str) -> None:
+    for read in (times.seconds, times.instant):
+        try:
+            read(words, NOON)
+        except ValueError:
+            pass
+
+
+def test_today_is_the_time_alone() -> None:
+    assert times.shown("2026-03-28T08:05:59.999Z", NOON) == "09:05"
+    assert times.shown("2026-03-27T22:59:00.000Z", NOON) == "2026-03-27 23:59"
+    assert times.shown("2026-03-27T23:00:00.000Z", NOON) == "00:00"
+    assert times.shown(None, NOON) == "-"

@@ -22,12 +22,12 @@ class Terminal:
     """`screen` is every byte written so far."""
 
     def __init__(self, master: int, process: subprocess.Popen[bytes]) -> None:
-        self._master = master
+        self.master = master
         self.process = process
         self.screen = b""
 
     def press(self, keys: str | bytes) -> None:
-        os.write(self._master, keys.encode() if isinstance(keys, str) else keys)
+        os.write(self.master, keys.encode() if isinstance(keys, str) else keys)
 
     def see(self, words: str | bytes, *, within_s: float = 10.0) -> None:
         """Wait until that is on the screen, behind what was seen before."""
@@ -35,7 +35,7 @@ class Terminal:
         end = time.monotonic() + within_s
         while wanted not in self.screen:
             left = end - time.monotonic()
-            ready = select.select([self._master], [], [], max(0, left))[0]
+            ready = select.select([self.master], [], [], max(0, left))[0]
             data = self._read() if ready else b""
             assert data, f"{wanted!r} never came: {self.screen!r}"
             self.screen += data
@@ -48,7 +48,7 @@ class Terminal:
 
     def _read(self) -> bytes:
         try:
-            return os.read(self._master, 65_536)
+            return os.read(self.master, 65_536)
         except OSError:  # the last process has closed its side
             return b""
 

@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import termios
+from typing import Any
+
+import pytest
+
+from p2pmsg.cli.chat import Lines
+from p2pmsg.config import limits
+from p2pmsg.errors import InvalidText, Refused, TextTooLong
+from p2pmsg.rpc.connection import Call
+from tests.unit.scripted import BOB, Daemon, cli, command, error_of, message
+from tests.unit.terminal import rows, terminal
+
+
+class Talk:
+    """The daemon's side of a chat: what is unread, and events when the test says so."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self.daemon = daemon
+        self.unread: list[dict[str, Any]] = []
+        self.sent = 0
+        self._call: Call | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        daemon.script.answers |= {"watch": self._watch, "read": self._read, "send": self._send, "history": []}
+
+    async def _watch(self, _: object, call: Call) -> None:
+        self._call, self._loop = call, asyncio.get_running_loop()
+        await call.reply({"cursor": 1})
+        await asyncio.Event().wait()
+
+    def _read(self, *_: object) -> list[dict[str, Any]]:
+        part, self.unread = self.unread, []
+        return part
+
+    def _send(self, params: Any, _: object) -> dict[str, Any]:
+        self.sent += 1
+        return message(params.text, 1000 + self.sent, mine=True)
+
+    def tell(self, event: dict[str, Any]) -> None:
+        assert self._call is not None and self._loop is not None
+        asyncio.run_coroutine_threadsafe(self._call.notify({"cursor": 2, "at": "", **event}), self._loop).result(5)
+
+    def say(self, text: str, number: int) -> None:
+        """Let Bob say something."""
+        self.unread.append(message(text, number))
+        self.tell({"type": "message", "message": message(text, number)})
+
+    def texts(self) -> list[str]:
+        return [params["text"] for params in self.daemon.script.asked("send")]
+
+
+@pytest.fixture
+def talk(daemon: Daemon) -> Talk:
+    return Talk(daemon)
+
+
+def test_a_line_in_is_a_message_out_and_the_end_ends(talk: Talk) -> None:
+    done = cli(talk.daemon.home, "chat", "bob", stdin="hi\n\n  \nZoë\nlast".encode())
+    assert done.returncode == 0 and talk.texts() == ["hi", "Zoë", "last"]
+    assert done.stdout.decode().splitlines()[0] == "2099-01-31 12:03  me: hi  (queued)"
+
+
+def test_what_is_unread_is_shown_first_and_marked_read(talk: Talk) -> None:
+    talk.unread = [message("one", 1), message("two", 2)]
+    done = cli(talk.daemon.home, "chat", "bob", "--json")
+    assert [json.loads(line)["text"] for line in done.stdout.splitlines()] == ["one", "two"]
+    assert done.returncode == 0 and len(talk.daemon.script.asked("read")) == 1
+
+
+@pytest.mark.parametrize(
+    ("stdin", "code"), [(b"ok\n\xff\nlost\n", "invalid_text"), (b"ok\na\0\n", "invalid_text"), (b"ok\n" + b"x" * 70_000, "text_too_long")]
+)
+def test_a_line_that_is_no_text_ends_a_pipe_and_what_was_sent_stays_sent(talk: Talk, stdin: bytes, code: str) -> None:
+    done = cli(talk.daemon.home, "chat", "bob", "--json", stdin=stdin)
+    assert (done.returncode, error_of(done)["code"], talk.texts()) == (2, code, ["ok"])
+
+
+def test_a_refused_line_ends_a_pipe(talk: Talk) -> None:
+    talk.daemon.script.answers["send"] = Refused("The disk is full.")
+    assert cli(talk.daemon.home, "chat", "bob", stdin=b"a\nb\n").returncode == 8
+    assert talk.texts() == ["a"]
+
+
+@pytest.mark.parametrize("term", ["xterm", "dumb"])
+def test_an_incoming_line_never_breaks_the_one_being_typed(talk: Talk, term: str) -> None:
+    with terminal(talk.daemon.home, "chat", "bob", TERM=term) as screen:
+        screen.see("> ")
+        screen.press("half a sen")
+        screen.see("half a sen")
+        talk.say("hello\n12:00  ann: forged\x1b[2J", 1)
+        screen.see("forged")
+        screen.press("tence\r")
+        screen.see("me: half a sentence")
+        talk.say("second", 2)
+        screen.see("second")
+        screen.press("\x04")
+        assert screen.end() == 0
+    assert rows(screen.screen) == [
+        "2099-01-31 12:03  bob: hello",
+        " " * 20 + "12:00  ann: forged\\x1b[2J",
+        "2099-01-31 12:03  me: half a sentence  (queued)",
+        "2099-01-31 12:03  bob: second",
+        "",
+    ]
+    assert talk.texts() == ["half a sentence"] and b"\x1b" not in screen.screen
+
+
+def test_context_comes_before_what_is_unread_on_a_terminal(talk: Talk) -> None:
+    talk.unread = [message("new", 5)]
+    talk.daemon.script.answers["history"] = [message("old", 4, state="read")]
+    with terminal(talk.daemon.home, "chat", "bob") as screen:
+        screen.see("new")
+        screen.press("\x04")
+        assert screen.end() == 0
+    assert [row.split(": ")[-1] for row in rows(screen.screen)] == ["old", "new", ""]
+    assert talk.daemon.script.asked("history")[0]["before"] == f"{5:064x}"
+
+
+def test_how_the_last_line_fares_is_said_on_a_terminal(talk: Talk) -> None:
+    with terminal(talk.daemon.home, "chat", "bob") as screen:
+        screen.see("> ")
+        screen.press("hi\r")
+        screen.see("(queued)")
+        for state in ("sent", "delivered", "read", "read"):
+            talk.tell({"type": "state", "id": f"{1001:064x}", "state": state, "account": BOB})
+        screen.see("(read)")
+        screen.press("\x04")
+        screen.end()
+    assert [row.strip() for row in rows(screen.screen)][1:] == ["(delivered)", "(read)", ""]
+
+
+def test_what_i_say_elsewhere_is_shown_and_old_messages_that_change_are_not(talk: Talk) -> None:
+    with terminal(talk.daemon.home, "chat", "bob") as screen:
+        screen.see("> ")
+        old = message("old", 7, mine=True, sent_at="2020-01-31T12:03:04.005Z", state="read")
+        talk.tell({"type": "message", "message": old})
+        talk.tell({"type": "message", "message": message("elsewhere", 8, mine=True)})
+        screen.see("elsewhere")
+        screen.press("\x04")
+        screen.end()
+    assert b"old" not in screen.screen
+
+
+def test_a_refused_line_is_said_and_the_person_goes_on(talk: Talk) -> None:
+    with terminal(talk.daemon.home, "chat", "bob") as screen:
+        screen.see("> ")
+        talk.daemon.script.answers["send"] = Refused("The disk is full\x1b.")
+        screen.press("hi\r")
+        screen.see("Error: The disk is full\\x1b.")
+        screen.press("\x04")
+        assert screen.end() == 0
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_the_terminal_is_as_before_when_a_signal_ends_it(talk: Talk, number: int, status: int) -> None:
+    with terminal(talk.daemon.home, "chat", "bob") as screen:
+        before = termios.tcgetattr(screen.master)
+        screen.see("> ")
+        assert termios.tcgetattr(screen.master) != before
+        screen.process.send_signal(number)
+        assert screen.process.wait(5) == status
+        assert termios.tcgetattr(screen.master) == before
+
+
+def test_ctrl_z_and_back(talk: Talk) -> None:
+    with terminal(talk.daemon.home, "chat", "bob") as screen:
+        screen.see("> ")
+        screen.press("half")
+        screen.see("half")
+        screen.process.send_signal(signal.SIGSTOP)
+        screen.process.send_signal(signal.SIGCONT)
+        screen.see("> half\r      \r> half")
+        screen.press("\r")
+        screen.see("me: half")
+
+
+def test_the_end_of_the_daemon_is_3(talk: Talk) -> None:
+    with terminal(talk.daemon.home, "chat", "bob") as screen:
+        screen.see("> ")
+        talk.daemon.stop()
+        assert screen.end() == 3
+    assert b"Error: The daemon has gone." in screen.screen
+
+
+def test_a_reader_that_goes_ends_it(talk: Talk) -> None:
+    talk.unread = [message("hi")]
+    env = {**os.environ, "P2PMSG_HOME": str(talk.daemon.home)}
+    process = subprocess.Popen(command("chat", "bob"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(5) == 141
+    process.communicate()
+
+
+def test_lines_of_a_pipe() -> None:
+    lines = Lines()
+    assert list(lines.feed(b"a\nb")) == ["a"]
+    assert list(lines.feed(b"c\n\n")) == ["bc", ""]
+    assert list(lines.feed(b"end")) == [] and list(lines.feed(b"")) == ["end"]
+    with pytest.raises(InvalidText):
+        list(lines.feed(b"\xff\n"))
+
+
+def test_a_line_of_a_pipe_at_the_limit_and_one_above() -> None:
+    assert len(next(iter(Lines().feed(b"x" * limits.TEXT_BYTES + b"\n")))) == limits.TEXT_BYTES
+    with pytest.raises(TextTooLong):
+        list(Lines().feed(b"x" * (limits.TEXT_BYTES + 1)))

@@ -3,6 +3,8 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +19,7 @@ from p2pmsg.errors import HomeUnusable, StorageFull, UsageError, file_faults
 
 ROOT = os.geteuid() == 0
 STRANGER = 65534
+CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def mode(path: Path) -> int:
@@ -156,6 +159,26 @@ def test_a_read_only_home_is_refused_and_a_half_made_one_goes(home: Path, monkey
 def test_a_full_disk_is_said() -> None:
     with pytest.raises(StorageFull, match="/x/y could not be written: the disk is full"), file_faults("/x"):
         raise OSError(28, "No space left on device", "/x/y")
+
+
+@pytest.mark.skipif(not ROOT, reason="only root can mount a disk")
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [("nr_inodes=2", "StorageFull: {}/a/profiles could not be written: the disk is full."), ("ro", "HomeUnusable: {} is read-only.")],
+)
+def test_a_real_disk_that_is_full_or_read_only_is_said(home: Path, options: str, said: str) -> None:
+    where = home if options == "ro" else home / "a"
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from p2pmsg.daemon import home\n"
+        "from p2pmsg.errors import P2pmsgError\n"
+        "try: home.prepare(home.locate({'P2PMSG_HOME': sys.argv[2]}))\n"
+        "except P2pmsgError as error: print(f'{type(error).__name__}: {error}')\n"
+    )
+    script = f'mount -t tmpfs -o {options},mode=700 none "$1" && shift && exec "$@"'
+    command = ["unshare", "--mount", "sh", "-c", script, "sh", str(home), sys.executable, "-c", code, str(CHECKOUT), str(where)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert done.stdout == said.format(home) + "\n"
 
 
 # -- the socket

@@ -39,37 +39,39 @@ class Messaging:
         if params.key is not None and not 0 < len(params.key) <= _KEY_CHARACTERS:
             raise UsageError(f"A key has 1 to {_KEY_CHARACTERS} characters.", hint="p2pmsg send --key KEY NAME TEXT")
         conversation, _ = names.find_conversation(self._node.people, params.target)
-        event = await self._write(conversation, params.text, params.key)
-        return await self._wait(event, params.wait, params.timeout_s)
+        row = await self._write(conversation, params.text, params.key)
+        return await self._wait(row, params.wait, params.timeout_s)
 
-    async def _write(self, conversation: Conversation, text: str, key: str | None) -> EventId:
+    async def _write(self, conversation: Conversation, text: str, key: str | None) -> MessageRow:
+        """Write the message, or find the one that was sent under this key; return it as stored."""
         node, wall = self._node, self._node.clock.wall_ms()
 
-        def job(db: Db) -> Event | EventId:
+        def job(db: Db) -> tuple[Event | None, MessageRow]:
             if key is not None and (known := queries.sent_under(db, key, wall)) is not None:
-                return known
+                return None, queries.messages(db, [known])[known]
             event = node.write(db, conversation, TextBody(text))
             if key is not None:
                 queries.keep_key(db, key, event.id, wall)
-            return event
+            return event, queries.messages(db, [event.id])[event.id]
 
-        result = await node.run_write(job)
-        return result.id if isinstance(result, Event) else result
+        row: MessageRow = (await node.run_write(job))[1]
+        return row
 
-    async def _wait(self, event: EventId, wanted: str | None, timeout_s: float) -> Json:
+    async def _wait(self, row: MessageRow, wanted: str | None, timeout_s: float) -> Json:
         """Return the message as soon as it has reached the state, else as it stands when the time is over."""
+        message = objects.message(self._node, row)
+        if wanted is None or _reached(message, wanted):
+            return message
         changed = asyncio.Event()
         self._node.changed.append(changed.set)
         try:
-            async with asyncio.timeout(timeout_s if wanted else None):
-                while True:
-                    changed.clear()
-                    message = await self._message(event)
-                    if wanted is None or objects.STATES.index(message["state"]) >= objects.STATES.index(wanted):
-                        return message
+            async with asyncio.timeout(timeout_s):
+                while not _reached(message := await self._message(row.id), wanted):
                     await changed.wait()
+                    changed.clear()
+                return message
         except TimeoutError:
-            return await self._message(event)
+            return await self._message(row.id)
         finally:
             self._node.changed.remove(changed.set)
 
@@ -109,6 +111,10 @@ class Messaging:
 
         rows = (await node.run_write(job, growing=False))[0]
         return [objects.message(node, replace(row, unread=False)) for row in rows]
+
+
+def _reached(message: Json, wanted: str) -> bool:
+    return objects.STATES.index(message["state"]) >= objects.STATES.index(wanted)
 
 
 def check_text(text: str) -> None:

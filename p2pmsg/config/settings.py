@@ -142,7 +142,7 @@ def read(path: Path) -> dict[str, Any]:
         try:
             found[key] = checked(key, value)
         except (InvalidValue, KeyNotFound) as error:
-            raise SettingsInvalid(f"{path}{_line(text, key)}: {error}") from error
+            raise SettingsInvalid(f"{path}{_line(text, key)}: {error}", hint=f"p2pmsg config unset {key}") from error
     return found
 
 

@@ -62,6 +62,6 @@ def _show_words(words: Sequence[str]) -> None:
     """Show the recovery words, in four columns that fit 80 characters."""
     cells = [f"{number:2}. {word}" for number, word in enumerate(words, 1)]
     rows = len(cells) // 4
-    output.note("Your recovery words. They are shown this once: write them down, and let nobody see them.\n")
+    output.note("Your recovery words, shown this once. Write them down; let nobody see them.\n")
     output.note(text.table([["  ", *cells[row::rows]] for row in range(rows)]))
-    output.note("\nWith them you get your account back when your devices are lost; so can who finds them.\n")
+    output.note("\nWho has them can get your account back when your devices are lost.\n")

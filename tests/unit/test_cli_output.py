@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from p2pmsg.cli import output
+from p2pmsg.errors import Ambiguous, P2pmsgError
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(st.characters()),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+
+
+@given(ANYTHING)
+def test_json_is_one_line_of_utf8_with_the_same_value(value: object) -> None:
+    line = output.as_json(value)
+    assert json.loads(line.decode("utf-8")) == value
+    assert line.endswith(b"\n") and not any(byte < 0x20 or byte == 0x7F for byte in line[:-1])
+
+
+def test_a_lone_surrogate_is_its_own_escape() -> None:
+    assert output.as_json("\ud800") == b'"\\ud800"\n'
+
+
+def test_an_error_as_words_and_as_an_object(capfd: pytest.CaptureFixture[str]) -> None:
+    error = Ambiguous("Two.", hint="Say which.", candidates=["a\x1b"])
+    assert output.failed(error, as_object=False) == 5
+    assert capfd.readouterr().err == "Error: Two.\n  a\\x1b\nTry: Say which.\n"
+    assert output.failed(error, as_object=True) == 5
+    assert json.loads(capfd.readouterr().err)["error"]["candidates"] == ["a\x1b"]
+
+
+def test_an_error_without_advice(capfd: pytest.CaptureFixture[str]) -> None:
+    assert output.failed(P2pmsgError("x", hint=""), as_object=False) == 1
+    assert capfd.readouterr().err == "Error: x\n"
+
+
+def test_lines(capfd: pytest.CaptureFixture[str]) -> None:
+    output.line("a")
+    output.json_line({"b": "ö"})
+    output.note("c")
+    assert capfd.readouterr() == ('a\n{"b":"ö"}\n', "c\n")

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.unit.scripted import cli, error_of
+
+
+@pytest.fixture
+def folder(home: Path) -> Path:
+    """The folder of somebody whose daemon does not run."""
+    folder = home / "profiles" / "default"
+    folder.mkdir(parents=True)
+    (folder / "key").touch()
+    return folder
+
+
+def test_set_get_unset(home: Path, folder: Path) -> None:
+    done = cli(home, "config", "set", "discovery.paths", "mdns,static", "--json")
+    assert json.loads(done.stdout)["value"] == ["mdns", "static"] and json.loads(done.stdout)["source"] == "file"
+    assert cli(home, "config", "get", "discovery.paths").stdout == b"mdns,static\n"
+    assert json.loads(cli(home, "config", "unset", "discovery.paths", "--json").stdout)["source"] == "default"
+
+
+def test_list_is_one_object_a_line(home: Path, folder: Path) -> None:
+    lines = [json.loads(line) for line in cli(home, "config", "list", "--json").stdout.splitlines()]
+    assert all(set(line) == {"key", "value", "default", "source"} for line in lines) and len(lines) == 14
+    assert cli(home, "config", "list").stdout.count(b"\n") == 14
+
+
+def test_path_is_the_path_alone(home: Path) -> None:
+    assert cli(home, "config", "path").stdout.decode() == f"{home}/profiles/default/config.toml\n"
+    assert json.loads(cli(home, "config", "path", "--json").stdout)["value"].endswith("config.toml")
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [(["set", "typing", "perhaps"], 2), (["set", "listen.port", "1"], 2), (["get", "nonsense"], 4), (["set", "typing"], 2)],
+)
+def test_what_cannot_be(home: Path, folder: Path, words: list[str], status: int) -> None:
+    done = cli(home, "config", *words, "--json")
+    assert done.returncode == status and done.stdout == b"" and error_of(done)["code"]
+    assert not (folder / "config.toml").exists()
+
+
+def test_nothing_is_made_for_nobody(home: Path) -> None:
+    done = cli(home, "config", "set", "typing", "off", "--json")
+    assert (done.returncode, error_of(done)["code"]) == (3, "not_initialized")
+    assert list(home.iterdir()) == []

@@ -56,7 +56,7 @@ def parse(name: str, text: bytes) -> Announcement | None:
 
 def _nonce(name: str) -> bytes | None:
     label, _, service = name.lower().partition(".")
-    if service != SERVICE or len(label) != _NAME_CHARACTERS:
+    if service != SERVICE or len(label) != _NAME_CHARACTERS or "=" in label:
         return None
     try:
         return base64.b32decode(label.upper())

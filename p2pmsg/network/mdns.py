@@ -131,10 +131,11 @@ class Mdns:
         logging.getLogger("zeroconf").setLevel(logging.CRITICAL)  # what matters of it is raised or told by us
         kind = _LoopbackZeroconf if confined else Zeroconf
         zeroconf = AsyncZeroconf(zc=kind(interfaces=_choices(interfaces), ip_version=_ip_version()))
+        # Before the first packet: what went into the cache unheard would be named as known in every question, and stay unheard.
+        zeroconf.zeroconf.async_add_listener(self._listener, None)
         self._zeroconf, self._confined, self._interfaces = zeroconf, confined, interfaces
         await zeroconf.zeroconf.async_wait_for_start()
         self._tune(zeroconf)
-        zeroconf.zeroconf.async_add_listener(self._listener, None)
 
     async def _move(self, zeroconf: AsyncZeroconf, interfaces: tuple[Interface, ...]) -> bool:
         if interfaces != self._interfaces and self._info is not None:
@@ -215,10 +216,10 @@ def _ignore(**_change: object) -> None:
 
 
 def _choices(interfaces: Sequence[Interface]) -> list[str | int | tuple[tuple[str, int, int], int]]:
-    """Name the interfaces as zeroconf wants them: IPv4 by address, IPv6 by index."""
+    """Name the interfaces as zeroconf wants them: IPv4 by address, IPv6 by index. No route leads ff02::fb over loopback."""
     choices: list[str | int | tuple[tuple[str, int, int], int]] = []
     choices += [address for interface in interfaces for address, _ in interface.ipv4]
-    choices += [interface.index for interface in interfaces if interface.ipv6]
+    choices += [interface.index for interface in interfaces if interface.ipv6 and not interface.loopback]
     return choices
 
 

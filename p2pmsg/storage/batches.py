@@ -53,7 +53,7 @@ def run_batch(db: Db, waiting: deque[Job], *, low_disk: bool, folder: Path | Non
     """Take jobs off `waiting`, run them in order and commit; return all that were taken with their outcomes.
 
     Where the transaction is lost or cannot be committed every writing job of it fails, and the reading ones are run again: what
-    they saw is no longer true. Never raises.
+    they saw is no longer true; what was not begun stays on `waiting`. Never raises.
     """
     settled: list[Settled] = []
     deadline = time.monotonic() + budget_s

@@ -66,6 +66,8 @@ def open_database(path: Path, key: bytes) -> Opened:
             return Opened(_open_sound(path, key), (_warning(aside, damage),))
     except sqlite.Error as error:
         raise faults.translated(error, path.parent) from error
+    except OSError as error:
+        raise faults.of_system(error) from error
 
 
 def open_memory() -> Db:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Final
@@ -42,6 +43,13 @@ def translated(error: sqlite.Error, folder: Path | None) -> Exception:
         return StorageFailed(f"The database cannot be read or written: {error} ({name_of(error)}).")
     ours: Exception = error
     return ours
+
+
+def of_system(error: OSError) -> StorageFull | StorageFailed:
+    """Return the error of ours for what the file system did."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageFull("The disk is full. Nothing of this was stored.")
+    return StorageFailed(f"The database cannot be opened: {error.strerror}.")
 
 
 def name_of(error: sqlite.Error) -> str:

@@ -184,7 +184,10 @@ class Inline(Storage):
 
     def run_waiting(self) -> None:
         """Run and commit what waits, then tell the outcomes; jobs given meanwhile wait for the next time."""
-        for each in run_batch(self.db, self._waiting, low_disk=self.low_disk, folder=None, budget_s=float("inf")):
+        settled = run_batch(self.db, self._waiting, low_disk=self.low_disk, folder=None, budget_s=float("inf"))
+        if self._waiting:
+            self._schedule(self.run_waiting)
+        for each in settled:
             each.tell()
 
     def _take(self, job: Job) -> None:

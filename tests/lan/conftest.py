@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import os
 import re
@@ -18,12 +19,19 @@ from tests.lan.lan import Lan, namespaces, remove_namespace
 PACKAGES = {"ip": "iproute2", "nft": "nftables"}
 
 
+@functools.cache
 def missing() -> str | None:
     """Say what to type where no LAN can be made; None where nothing is missing."""
     if os.geteuid() != 0:
         return "network namespaces need root: sudo scripts/test"
     packages = [package for tool, package in PACKAGES.items() if shutil.which(tool) is None]
-    return f"tools are missing: apt-get update && apt-get install -y {' '.join(packages)}" if packages else None
+    if packages:
+        return f"tools are missing: apt-get update && apt-get install -y {' '.join(packages)}"
+    try:
+        with Lan(0, prefix=f"p2pmsg{os.getpid()}-try-"):
+            return None
+    except RuntimeError as fault:
+        return f"network namespaces are not allowed here ({fault}): docker run --privileged, or a machine of one's own"
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.lan import conftest
+from tests.lan import lan as lan_module
 from tests.lan.lan import Lan, namespaces
 from tests.lan.lines import Lines
 
@@ -68,6 +69,16 @@ def echoing(net: Lan) -> Lan:
     for node in list(net.nodes)[1:]:
         Lines(net.popen(node, [sys.executable, "-c", ECHO])).expect(lambda line: True, 10)
     return net
+
+
+def test_where_namespaces_are_forbidden_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*argv: str, **more: object) -> str:
+        raise RuntimeError("ip netns add: Operation not permitted")
+
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr("shutil.which", lambda tool: tool)
+    monkeypatch.setattr(lan_module, "_run", forbidden)
+    assert "not permitted" in (conftest.missing.__wrapped__() or "")
 
 
 @pytest.mark.parametrize("wire", [False, True], ids=["kernel", "wire"])
@@ -154,10 +165,10 @@ def test_nothing_is_left_behind(lan: MakeLan) -> None:
 
 def test_without_root_it_says_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)
-    assert "sudo scripts/test" in (conftest.missing() or "")
+    assert "sudo scripts/test" in (conftest.missing.__wrapped__() or "")
 
 
 def test_without_a_tool_it_says_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setattr("shutil.which", lambda tool: None if tool == "nft" else tool)
-    assert "apt-get install -y nftables" in (conftest.missing() or "")
+    assert "apt-get install -y nftables" in (conftest.missing.__wrapped__() or "")

@@ -86,13 +86,6 @@ def failed(error: P2pmsgError, *, as_object: bool) -> int:
     return error.exit_status
 
 
-def reader_gone() -> bool:
-    """Say, without waiting, whether the reader of stdout has gone."""
-    poll = select.poll()
-    poll.register(STDOUT, 0)
-    return any(state & (select.POLLERR | select.POLLHUP) for _, state in poll.poll(0))
-
-
 def _write(descriptor: int, data: bytes) -> None:
     try:
         _write_all(descriptor, data)

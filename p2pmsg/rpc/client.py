@@ -6,14 +6,13 @@ Imports neither asyncio nor msgspec. Finds the daemon by the lock file of the pr
 from __future__ import annotations
 
 import json
-import os
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
 from p2pmsg import __version__
-from p2pmsg.errors import DaemonNotRunning, DaemonOtherVersion, HomeUnusable, NotInitialized, P2pmsgError
+from p2pmsg.errors import DaemonNotRunning, DaemonOtherVersion, NotInitialized, P2pmsgError
 from p2pmsg.rpc.locate import initialized, lock_info
 
 HELLO_TIMEOUT_S = 10.0
@@ -120,10 +119,7 @@ def connect(folder: Path) -> Client:
 
     Raises: NotInitialized, DaemonNotRunning, DaemonOtherVersion, HomeUnusable.
     """
-    try:
-        known = initialized(folder)
-    except OSError as error:
-        raise HomeUnusable(f"The folder {folder} cannot be read: {os.strerror(error.errno or 0)}.") from error
+    known = initialized(folder)
     info = lock_info(folder) if known else None
     if info is None:
         raise DaemonNotRunning("The daemon is not running.") if known else NotInitialized(f"There is no profile yet in {folder}.")

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from p2pmsg.errors import UsageError
+from p2pmsg.errors import HomeUnusable, UsageError
 
 DEFAULT_PROFILE = "default"
 PROFILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,31}")
@@ -64,5 +64,8 @@ def lock_info(folder: Path) -> dict[str, Any] | None:
 
 
 def initialized(folder: Path) -> bool:
-    """Say whether `init` has made this profile. Raises: OSError where that cannot be seen."""
-    return (folder / "key").exists()
+    """Say whether `init` has made this profile. Raises: HomeUnusable where that cannot be seen."""
+    try:
+        return (folder / "key").exists()
+    except OSError as error:
+        raise HomeUnusable(f"The folder {folder} cannot be read: {error.strerror}.") from error

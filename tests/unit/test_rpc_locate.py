@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from p2pmsg.errors import UsageError
+from p2pmsg.errors import HomeUnusable, UsageError
 from p2pmsg.rpc import locate
 
 
@@ -61,3 +61,8 @@ def test_initialized_when_there_is_a_key(tmp_path: Path) -> None:
     assert not locate.initialized(tmp_path / "none")
     (tmp_path / "key").touch()
     assert locate.initialized(tmp_path)
+
+
+def test_a_place_that_cannot_be_looked_at_is_said(tmp_path: Path) -> None:
+    with pytest.raises(HomeUnusable):
+        locate.initialized(tmp_path / ("x" * 300))

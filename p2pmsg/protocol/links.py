@@ -48,7 +48,7 @@ class Links:
         return [opened for opened in self._open.values() if opened.account == account]
 
     def opened(self, new: Opened, standing_heard: float | None, now: float) -> CloseLink | None:
-        """Take a link on; return which of the two to close where the device had one already.
+        """Take a link on; return which of the two to close where the device had one already, if it is the new one as if it had never been.
 
         A restarted process (another instance) replaces its old link at once, and so does a link whose elder has been silent for longer than
         a ping takes. Between two links of the same two instances the one stays that the lower device id dialled.
@@ -63,7 +63,8 @@ class Links:
         silent = standing_heard is not None and now - standing_heard > _SILENT_S
         lower_dials = self._me < new.device
         loser = standing if restarted or silent or (new.dialled == lower_dials and standing.dialled != lower_dials) else new
-        del self._open[loser.link]
+        if loser is new:
+            del self._open[new.link]  # it was never told of; the standing one leaves by `closed`, as whoever knows of it must hear
         return CloseLink(loser.link, NEWER_LINK_KEPT)
 
     def closed(self, link: LinkNumber) -> Opened | None:

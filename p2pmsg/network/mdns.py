@@ -107,8 +107,9 @@ class Mdns:
         """
         if self._zeroconf is None:
             return
-        old, self._browser = self._browser, AsyncServiceBrowser(
-            self._zeroconf.zeroconf, SERVICE, handlers=[_ignore], question_type=DNSQuestionType.QM
+        old, self._browser = (
+            self._browser,
+            AsyncServiceBrowser(self._zeroconf.zeroconf, SERVICE, handlers=[_ignore], question_type=DNSQuestionType.QM),
         )
         if old is not None:
             await old.async_cancel()

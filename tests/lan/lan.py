@@ -104,9 +104,7 @@ class Lan:
 
     def run(self, node: int, argv: Sequence[str], timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
         """Run a program in the node to its end."""
-        return subprocess.run(
-            self.command(node, argv), capture_output=True, text=True, timeout=timeout_s, check=False, cwd=REPOSITORY
-        )
+        return subprocess.run(self.command(node, argv), capture_output=True, text=True, timeout=timeout_s, check=False, cwd=REPOSITORY)
 
     # -- what happens to a laptop
 
@@ -195,9 +193,7 @@ class Lan:
 
     def _start_wire(self) -> None:
         program = [sys.executable, "-m", "tests.lan.wire", str(self._wire_socket), self._prefix, str(len(self.nodes))]
-        process = subprocess.Popen(
-            self._in_hub(*program), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY
-        )
+        process = subprocess.Popen(self._in_hub(*program), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY)
         self._processes.append(process)
         if process.stdout is None or process.stdout.readline() != "ready\n":
             raise RuntimeError("the cables of wire.py could not be made: is there /dev/net/tun?")

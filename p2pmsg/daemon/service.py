@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
+import pathlib
 import signal
-import socket
 from datetime import UTC, datetime
+from functools import partial
 
 from p2pmsg import PROTOCOL_VERSION, __version__
 from p2pmsg.config import settings as settings_file
@@ -18,16 +20,19 @@ from p2pmsg.daemon.announcer import Announcer
 from p2pmsg.daemon.api import Api
 from p2pmsg.daemon.clock import LoopClock
 from p2pmsg.daemon.home import Profile
-from p2pmsg.daemon.load import load_people
+from p2pmsg.daemon.load import invite_ends, load_people
 from p2pmsg.daemon.lock import Lock
 from p2pmsg.daemon.node import Node
 from p2pmsg.daemon.surroundings import Surroundings
 from p2pmsg.errors import NotInitialized, P2pmsgError
 from p2pmsg.model.addresses import Path
+from p2pmsg.network.connection import Connection
 from p2pmsg.network.discovery import Discovery
 from p2pmsg.network.endpoint import Endpoint
 from p2pmsg.network.listener import Listener
+from p2pmsg.protocol.wire import Frame
 from p2pmsg.rpc.server import Server, listen
+from p2pmsg.storage import log as log_store
 from p2pmsg.storage import ranges
 from p2pmsg.storage.worker import Worker
 
@@ -40,6 +45,7 @@ def run(profile: Profile) -> None:
     Raises:
         NotInitialized, AlreadyRunning, SettingsInvalid, StorageFull, DatabaseNewer, HomeUnusable: it cannot start.
     """
+    os.umask(0o077)
     try:
         if not profile.initialized:
             raise NotInitialized(f"There is nobody here yet: profile {profile.name} in {profile.home} was never made.")
@@ -50,6 +56,21 @@ def run(profile: Profile) -> None:
     except P2pmsgError as error:
         process.report_ready(error=error)
         raise
+    except BaseExceptionGroup as group:
+        error = _only_cause(group)
+        process.report_ready(error=error)
+        raise error from group
+
+
+def _only_cause(group: BaseExceptionGroup[BaseException]) -> P2pmsgError:
+    """Return what ended the tasks: what the user should read, else the first fault of ours."""
+    while True:
+        cause = next((each for each in group.exceptions if isinstance(each, P2pmsgError)), group.exceptions[0])
+        if not isinstance(cause, BaseExceptionGroup):
+            break
+        group = cause
+    _log.error("the daemon failed", exc_info=cause)
+    return cause if isinstance(cause, P2pmsgError) else P2pmsgError(f"The daemon failed ({type(cause).__name__}: {cause}).")
 
 
 class _Daemon:
@@ -60,6 +81,7 @@ class _Daemon:
         self._settings = settings
         self._lock = lock
         self._started_at = datetime.now(UTC)
+        self._publish(None)
 
     async def run(self) -> None:
         kem.require_post_quantum()
@@ -70,7 +92,7 @@ class _Daemon:
         warnings = await worker.open()
         try:
             async with asyncio.TaskGroup() as tasks:
-                await self._serve(worker, [vars_of(w) for w in warnings], stopping, tasks)
+                await self._serve(worker, [{"code": w.code, "message": w.message, "hint": w.hint} for w in warnings], stopping, tasks)
         finally:
             await worker.close()
             _log.info("stopped")
@@ -78,10 +100,13 @@ class _Daemon:
     async def _serve(self, worker: Worker, warnings: list[dict[str, str]], stopping: asyncio.Event, tasks: asyncio.TaskGroup) -> None:
         settings = self._settings
         people = await worker.ask(load_people)
+        clock = LoopClock()
+        people.invite_ends = await worker.ask(partial(invite_ends, now=clock.now(), wall_ms=clock.wall_ms()))
         relay = _Relay()
         endpoint = Endpoint(relay)
         paths = frozenset(Path(path) for path in settings.discovery_paths)
-        node = Node(people, worker, endpoint, LoopClock(), paths)
+        node = Node(people, worker, endpoint, clock, paths)
+        node.old_copy = await worker.ask(log_store.is_old_copy)
         relay.node = node
         announcer = Announcer(node, endpoint)
         surroundings = Surroundings(node, endpoint, announcer, worker, settings)
@@ -104,7 +129,7 @@ class _Daemon:
     async def _answer(self, api: Api) -> None:
         path = home.socket_path(self._profile)
         listener = listen(path)
-        self._lock.publish(socket=path, version=__version__, protocol=PROTOCOL_VERSION, started_at=self._started_at.isoformat())
+        self._publish(path)
         api.socket = str(path)
         process.report_ready()
         _log.info("p2pmsg %s answers", __version__)
@@ -112,26 +137,20 @@ class _Daemon:
         with contextlib.suppress(asyncio.CancelledError):
             await server.serve(listener)
 
+    def _publish(self, path: pathlib.Path | None) -> None:
+        self._lock.publish(socket=path, version=__version__, protocol=PROTOCOL_VERSION, started_at=self._started_at.isoformat())
+
 
 class _Relay(Listener):
     """The endpoint's listener: exists before the node does."""
 
     node: Node
 
-    def connection_ready(self, connection, exporter):  # type: ignore[no-untyped-def]
+    def connection_ready(self, connection: Connection, exporter: bytes) -> None:
         self.node.linkage.connection_ready(connection, exporter)
 
-    def frame_received(self, connection, frame):  # type: ignore[no-untyped-def]
+    def frame_received(self, connection: Connection, frame: Frame) -> None:
         self.node.linkage.frame_received(connection, frame)
 
-    def connection_lost(self, connection, code):  # type: ignore[no-untyped-def]
+    def connection_lost(self, connection: Connection, code: int | None) -> None:
         self.node.linkage.connection_lost(connection, code)
-
-
-def vars_of(warning: object) -> dict[str, str]:
-    return {name: str(getattr(warning, name)) for name in ("code", "message", "hint")}
-
-
-def machine_name() -> str:
-    """Return this machine's name, without its domain."""
-    return socket.gethostname().split(".")[0] or "device"

@@ -1,0 +1,124 @@
+"""Whom to dial: what happened goes in, dials come out."""
+
+from __future__ import annotations
+
+from p2pmsg.config import limits
+from p2pmsg.model.addresses import Address, Path
+from p2pmsg.model.ids import AccountId
+from p2pmsg.protocol.messages import Dial
+from p2pmsg.protocol.presence import Presence
+
+BOB, CARL = AccountId(b"b" * 32), AccountId(b"c" * 32)
+HERE, THERE = Address("10.0.0.2", 4000), Address("10.0.0.3", 4000)
+ALL = frozenset(Path)
+
+
+def presence(*contacts: AccountId, paths: frozenset[Path] = ALL) -> Presence:
+    made = Presence(paths)
+    for account in contacts or (BOB,):
+        made.contact_added(account, 0.0)
+    return made
+
+
+def test_a_sighted_contact_is_dialled_at_once() -> None:
+    who = presence()
+    who.sighted(BOB, [HERE], Path.MDNS, 0.0)
+    assert who.poll(0.0) == [Dial(BOB, HERE, Path.MDNS, False)]
+    assert who.poll(0.0) == []
+
+
+def test_strangers_are_not_dialled() -> None:
+    who = presence()
+    who.sighted(CARL, [HERE], Path.MDNS, 0.0)
+    assert who.poll(0.0) == []
+
+
+def test_a_path_that_is_switched_off_is_not_used() -> None:
+    who = presence(paths=frozenset({Path.STATIC}))
+    who.sighted(BOB, [HERE], Path.MDNS, 0.0)
+    assert who.poll(0.0) == []
+
+
+def test_a_failed_dial_is_repeated_every_five_seconds_as_a_redial() -> None:
+    who = presence()
+    who.sighted(BOB, [HERE], Path.MDNS, 0.0)
+    who.poll(0.0)
+    who.dial_ended(BOB, HERE, 5.0)
+    assert who.poll(6.0) == []
+    assert who.deadline == 10.0
+    assert who.poll(10.0) == [Dial(BOB, HERE, Path.MDNS, True)]
+
+
+def test_refusals_make_an_address_rest_longer_each_time_and_an_announcement_ends_that() -> None:
+    who = presence()
+    who.sighted(BOB, [HERE], Path.MDNS, 0.0)
+    for count, at in ((1, 0.0), (2, 100.0)):
+        assert len(who.poll(at)) == 1
+        who.dial_ended(BOB, HERE, at, refused=True)
+        assert who.deadline == at + limits.REDIAL_EVERY_S * 2**count
+    who.sighted(BOB, [HERE], Path.MDNS, 101.0)
+    assert len(who.poll(101.0)) == 1
+
+
+def test_a_linked_contact_is_not_dialled_and_is_again_soon_after_the_link_ended() -> None:
+    who = presence()
+    who.link_opened(BOB, HERE, Path.INCOMING, 0.0)
+    who.sighted(BOB, [THERE], Path.MDNS, 1.0)
+    assert who.poll(1.0) == []
+    who.link_closed(BOB, HERE, 20.0, said_goodbye=False)
+    assert who.poll(20.5) == [Dial(BOB, HERE, Path.INCOMING, True)]
+
+
+def test_who_said_goodbye_is_given_time() -> None:
+    who = presence()
+    who.link_opened(BOB, HERE, Path.MDNS, 0.0)
+    who.link_closed(BOB, HERE, 1.0, said_goodbye=True)
+    assert who.poll(2.0) == []
+    assert who.deadline == 1.0 + limits.REDIAL_EVERY_S
+
+
+def test_after_an_hour_without_a_sign_nobody_is_dialled() -> None:
+    who = presence()
+    who.sighted(BOB, [HERE], Path.MDNS, 0.0)
+    assert who.poll(limits.REDIAL_FOR_S + 1) == []
+    assert who.deadline is None
+
+
+def test_static_addresses_are_tried_for_every_contact_and_for_ever() -> None:
+    who = presence(BOB, CARL)
+    who.static_found([HERE], 0.0)
+    assert {dial.account for dial in who.poll(0.0)} == {BOB, CARL}
+    for account in (BOB, CARL):
+        who.dial_ended(account, HERE, 5.0)
+    assert len(who.poll(10 * limits.REDIAL_FOR_S)) == 2
+
+
+def test_four_dials_at_once_and_twenty_a_second() -> None:
+    accounts = [AccountId(bytes([n]) * 32) for n in range(30)]
+    who = presence(*accounts)
+    for number, account in enumerate(accounts):
+        who.sighted(account, [Address(f"10.0.0.{number}", 4000)], Path.MDNS, 0.0)
+    made = 0
+    while dials := who.poll(0.0):
+        assert len(dials) <= limits.DIALS_AT_ONCE
+        made += len(dials)
+        for dial in dials:
+            who.dial_ended(dial.account, dial.address, 0.0)
+    assert made == limits.DIALS_PER_S
+    assert who.poll(1.1) != []
+
+
+def test_a_thousand_announced_addresses_cost_no_more_than_a_few() -> None:
+    who = presence()
+    for batch in range(100):
+        who.sighted(BOB, [Address(f"10.{batch}.0.{n}", 4000) for n in range(10)], Path.MDNS, float(batch))
+    assert len(who._contacts[BOB].places) <= 2 * limits.ADDRESSES_PER_CONTACT  # what bounds memory
+
+
+def test_a_removed_contact_is_forgotten() -> None:
+    who = presence()
+    who.sighted(BOB, [HERE], Path.MDNS, 0.0)
+    who.contact_removed(BOB)
+    assert who.poll(0.0) == []
+    who.link_closed(BOB, HERE, 0.0, said_goodbye=False)
+    who.dial_ended(BOB, HERE, 0.0)

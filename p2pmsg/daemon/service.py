@@ -57,9 +57,9 @@ def run(profile: Profile) -> None:
         process.report_ready(error=error)
         raise
     except BaseExceptionGroup as group:
-        error = _only_cause(group)
-        process.report_ready(error=error)
-        raise error from group
+        cause = _only_cause(group)
+        process.report_ready(error=cause)
+        raise cause from group
 
 
 def _only_cause(group: BaseExceptionGroup[BaseException]) -> P2pmsgError:

@@ -73,7 +73,7 @@ def contact(found: Object) -> str:
 
 def invites(found: Sequence[Object]) -> str:
     """List invites that can still be used."""
-    return text.table([["ID", "EXPIRES", "INVITE"], *([each["id"], shown(each["expires_at"]), each.get("invite") or ""] for each in found)])
+    return text.table([["ID", "EXPIRES"], *([each["id"], shown(each["expires_at"])] for each in found)])
 
 
 def peers(found: Sequence[Object], people: People, me: str) -> str:

@@ -93,6 +93,7 @@ class Api:
             name = check_own_name(params.name)
             me, mine = node.people.me, node.people.mine
             if name != mine.nickname:
+                node.check_may_write()
                 link = chain.parse(chain.profile(me.secret, me.device_key, me.account, mine.heads, name))
                 wall = node.clock.wall_ms()
                 await self._worker.run(lambda db: people_store.add_links(db, (link,), wall), growing=True)

@@ -17,7 +17,7 @@ from p2pmsg.model.gates import Ended, Purpose
 from p2pmsg.protocol import wire
 from p2pmsg.protocol.handshake import Knowledge
 from p2pmsg.protocol.links import Opened
-from p2pmsg.protocol.messages import BYE, REFUSED, Peering
+from p2pmsg.protocol.messages import REFUSED, Peering
 from p2pmsg.protocol.proofs import ChainReader
 from p2pmsg.protocol.wire import Ack, Events, Have, Hello, Message, Want
 from p2pmsg.storage import people as people_store
@@ -170,7 +170,7 @@ class LinkEvents:
         opened = node.links.closed(link.number)
         if opened is not None:
             node.replication.link_closed(link.number, now)
-            node.presence.link_closed(opened.account, link.address, now, said_goodbye=code == BYE)
+            node.presence.link_closed(opened.account, link.address, now, said_goodbye=code is not None)
             wall = node.clock.wall_ms()
             node.storage.submit(lambda db: people_store.saw(db, opened.account, wall), lambda result: None)
             for tell in node.peer_changed:

@@ -167,7 +167,7 @@ class Linkage:
         link = self._links.pop(number, None)
         if link is not None:
             link.connection.close(code)
-            self._ended(link, None)
+            self._ended(link, code)
 
     def fault(self, number: LinkNumber, fault: PeerMisbehaved) -> None:
         """A peer broke the rules on an open link: this link ends, nothing else is harmed."""

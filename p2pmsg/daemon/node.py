@@ -52,6 +52,8 @@ from p2pmsg.storage.receiving import Received
 from p2pmsg.storage.worker import Storage
 
 _log = logging.getLogger(__name__)
+_EVIDENCE_S = 2.0
+"""A forked device keeps its link this long, so that it is shown the other branch and finds out, too."""
 _MARKS_DELAY_S = 0.03
 """Notes that messages are on their way wait this long for the acknowledgement that mostly makes them needless on their own."""
 
@@ -142,11 +144,7 @@ class Node:
 
     def write(self, db: Db, conversation: Conversation, body: Body) -> Event:
         """Write an event inside a storage job of mine; the job's result must be given to `written` after the commit."""
-        if self.old_copy:
-            raise NotPermitted(
-                "This folder is an old copy of this device: another copy has written since. It writes nothing more.",
-                hint="Use the newer copy, or make this one a device of its own.",
-            )
+        self.check_may_write()
         me = self.people.me
         encoded = encode_body(body, os.urandom(16))
         wall = self.clock.wall_ms() + self.links.clock_ahead_ms()
@@ -165,6 +163,14 @@ class Node:
             )
 
         return log_store.append(db, conversation, me.device, make, self.clock.wall_ms())
+
+    def check_may_write(self) -> None:
+        """Raises: NotPermitted where another copy of this folder has written since."""
+        if self.old_copy:
+            raise NotPermitted(
+                "This folder is an old copy of this device: another copy has written since. It writes nothing more.",
+                hint="Use the newer copy.",
+            )
 
     def submit_write(self, job: Callable[[Db], Any], done: Callable[[Any], None], *, growing: bool = False) -> None:
         """Run a job that writes events (it returns an Event, or a tuple or list that holds Events), and hand them on once committed."""
@@ -331,11 +337,13 @@ class Node:
         tips = tuple(wire.claim_of(command.device, tip.seq, tip.id) for tip in result.tips)
         stored = Stored(tips, result.accepted, result.gap, result.body_missing)
         self.replication.events_stored(command.link, command.conversation, command.device, size, stored, now)
-        if result.old_copy:
+        if result.old_copy and not self.old_copy:
             self.old_copy = True
-        if result.fork:
+            self._alert("old_copy", command.device, "This folder is an old copy of this device: it writes nothing more.")
+        if result.fork and command.device not in self.people.forked:
             self.people.forked.add(command.device)
-            self.clock.call_at(now + 2.0, partial(self._close_forked, command.device))
+            self._alert("forked", command.device, "A device was copied, and both copies have written: it gets no link any more.")
+            self.clock.call_at(now + _EVIDENCE_S, partial(self._close_forked, command.device))
         if result.refused is not None:
             self.linkage.fault(command.link, PeerMisbehaved(result.refused))
         self.wake(feed=bool(result.accepted))
@@ -376,6 +384,13 @@ class Node:
     def _adopt(self, hlc: int, wall_ms: int) -> None:
         if log.may_adopt(hlc, wall_ms):
             self._adopted = max(self._adopted, hlc)
+
+    def _alert(self, code: str, device: DeviceId, message: str) -> None:
+        """Tell those who watch, and all who do later."""
+        account = self.people.account_of(device)
+        payload = json.dumps({"code": code, "message": message, "account": account.hex() if account else None, "device": device.hex()})
+        job = partial(feed_store.record, change=ChangeType.ALERT, payload=payload, now_ms=self.clock.wall_ms())
+        self.storage.submit(job, lambda result: self.wake(feed=True))
 
     def _close_forked(self, device: bytes) -> None:
         for opened in list(self.links):

@@ -80,7 +80,7 @@ class Relations:
         node = self._node
         usable = {row.reference for row in node.people.rows(node.clock.now()) if row.purpose is Purpose.INVITE and not row.ended}
         rows = await self._worker.ask(partial(doors.invites, now_ms=node.clock.wall_ms()))
-        return [{"id": row.id, "expires_at": objects.time(row.expires_ms)} for row in rows if row.id in usable]
+        return [{"id": row.id, "invite": None, "expires_at": objects.time(row.expires_ms)} for row in rows if row.id in usable]
 
     async def uninvite(self, params: api.ContactUninvite) -> Json:
         """Withdraw an invite: whoever comes with it later is told so."""
@@ -92,7 +92,7 @@ class Relations:
             return found, doors.gates(db, 0)
 
         found, people.gates = await self._worker.run(job)
-        return {"id": found.id, "expires_at": objects.time(found.expires_ms)}
+        return {"id": found.id, "invite": None, "expires_at": objects.time(found.expires_ms)}
 
     # -- becoming contacts
 

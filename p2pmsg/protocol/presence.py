@@ -82,7 +82,7 @@ class Presence:
         place.seen, place.redial = now, True
 
     def link_closed(self, account: AccountId, address: Address, now: float, *, said_goodbye: bool) -> None:
-        """The link ended: redial after a moment, later if the peer said that it stops."""
+        """The link ended: redial after a moment, later if one of the two closed it for a reason."""
         whereabouts = self._contacts.get(account)
         if whereabouts is None:
             return
@@ -167,7 +167,9 @@ class Presence:
         return sorted(usable, key=lambda item: -item[1].seen)
 
     def _allowed(self, place: _Place) -> bool:
-        return place.path in self._paths or place.path in (Path.INVITE, Path.INCOMING)
+        """What an invite or the peer itself told of an address is something last known of it."""
+        learnt_from_peer = place.path in (Path.INVITE, Path.INCOMING)
+        return place.path in self._paths or (learnt_from_peer and Path.LAST_KNOWN in self._paths)
 
     def _spent(self, now: float) -> bool:
         return len(self._recent) == limits.DIALS_PER_S and self._recent[0] > now - 1.0

@@ -151,5 +151,3 @@ def line(shelf: Shelf, conversation: Conversation, texts: Sequence[str], after: 
         events.append(shelf.make(tip, conversation, TextBody(text)))
         tip = tip_of(events[-1])
     return events
-
-

@@ -6,12 +6,14 @@ import os
 import resource
 import subprocess
 import sys
+from collections import deque
 from pathlib import Path
 
 import pytest
 
-from p2pmsg.errors import DatabaseNewer, StorageFailed
+from p2pmsg.errors import DatabaseNewer, StorageDamaged, StorageFailed
 from p2pmsg.storage import database
+from p2pmsg.storage.batches import Job, run_batch
 from p2pmsg.storage.cipher import Db
 from p2pmsg.storage.database import close_database, open_database, set_aside
 
@@ -162,6 +164,23 @@ def test_a_link_in_its_place_is_not_followed_into_the_dark(path: Path) -> None:
 def test_a_key_has_32_bytes(path: Path) -> None:
     with pytest.raises(ValueError, match="32"):
         open_database(path, b"short")
+
+
+def test_damage_that_comes_while_it_runs_is_an_error_and_no_crash(path: Path) -> None:
+    filled(path, 2000)
+    db = open_database(path, KEY).db
+    db.execute("PRAGMA shrink_memory").fetchall()
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2)
+        file.write(os.urandom(4096))
+    waiting = deque([Job(rows_read, lambda outcome: None, writes=False), Job(rows, lambda outcome: None, writes=True)])
+    outcomes = [each.outcome for each in run_batch(db, waiting, low_disk=False, folder=path.parent)]
+    assert isinstance(outcomes[0], StorageDamaged)
+    db.conn.close()
+
+
+def rows_read(db: Db) -> int:
+    return len(db.execute("SELECT * FROM meta").fetchall())
 
 
 KILLED = """

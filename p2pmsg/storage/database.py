@@ -90,7 +90,6 @@ def set_aside(path: Path) -> Path:
 def close_database(db: Db) -> None:
     """Write the journal back and close; a disk that refuses keeps the journal, from which the next start goes on."""
     try:
-        db.execute("PRAGMA optimize")
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     except sqlite.Error:
         pass  # closing must succeed on a full disk; nothing committed is lost by it

@@ -87,7 +87,7 @@ class Worker(Storage):
         """
         self._loop = asyncio.get_running_loop()
         opened: asyncio.Future[tuple[StorageWarning, ...]] = self._loop.create_future()
-        self._thread = threading.Thread(target=self._work, args=(opened,), name="storage")
+        self._thread = threading.Thread(target=self._work, args=(opened,), name="storage", daemon=True)
         self._thread.start()
         try:
             return await opened

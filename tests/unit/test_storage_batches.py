@@ -129,6 +129,14 @@ def test_another_process_that_holds_the_database_is_an_error_of_storage(home: Pa
     other.conn.close()
 
 
+def test_a_database_that_may_not_be_written_says_so_and_can_be_read(db: Db) -> None:
+    db.execute("PRAGMA query_only = 1").fetchall()
+    outcomes = run(db, write(put("a")), read(count))
+    assert isinstance(outcomes[0], StorageFailed) and "read-only" in str(outcomes[0]) and outcomes[1] == 0
+    db.execute("PRAGMA query_only = 0").fetchall()
+    assert run(db, write(put("a"))) == [1]
+
+
 def test_a_batch_ends_when_its_time_is_up(db: Db) -> None:
     waiting = deque([write(put(str(number))) for number in range(5)])
     settled = run_batch(db, waiting, low_disk=False, folder=None, budget_s=0)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from p2pmsg.config import limits
 from p2pmsg.crypto import chain
 from p2pmsg.daemon.linkage import Link
-from p2pmsg.daemon.peering import commit_peering
+from p2pmsg.daemon.peering import Committed, commit_peering
 from p2pmsg.errors import PeerMisbehaved
 from p2pmsg.model.addresses import Path
 from p2pmsg.model.gates import Ended, Purpose
@@ -67,12 +67,13 @@ class LinkEvents:
             return
         if peering.new_links:
             node.people.learn_chain(peering.new_links)
-        contact, node.people.gates, _ = result
+        assert isinstance(result, Committed)
+        contact, node.people.gates = result.contact, result.gates
         if contact is not None:
             node.people.contacts[contact.account] = contact
             node.presence.contact_added(contact.account, node.clock.now())
             node.contact_changed(contact.account)
-        node.open_conversation_of(peering.account)
+        node.open_conversation(node.people.direct(peering.account), result.tips)
         node.linkage.committed(link.number)
 
     def link_opened(self, link: Link) -> None:
@@ -136,7 +137,7 @@ class LinkEvents:
         if not links:
             return
         nickname = node.people.learn_chain(links).nickname
-        node.open_conversation_of(peering.account)
+        node.open_conversation(node.people.direct(peering.account))
         node.contact_changed(peering.account)
         wall = node.clock.wall_ms()
 

@@ -15,13 +15,13 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
-from p2pmsg.config import limits
 from p2pmsg.daemon import objects
 from p2pmsg.daemon.clock import Clock, Timer
+from p2pmsg.daemon.keeping import Keeping
 from p2pmsg.daemon.link_events import LinkEvents
 from p2pmsg.daemon.linkage import Joining, Link, Linkage
 from p2pmsg.daemon.people import People
-from p2pmsg.errors import NotPermitted, PeerMisbehaved
+from p2pmsg.errors import NotPermitted
 from p2pmsg.model.addresses import Address, Path
 from p2pmsg.model.events import Conversation, Event, Tip
 from p2pmsg.model.gates import GateRow
@@ -32,30 +32,16 @@ from p2pmsg.protocol.links import Links
 from p2pmsg.protocol.messages import (
     CloseLink,
     Dial,
-    LoadEvents,
-    LookUpIds,
-    MarkQueued,
-    MarkSent,
-    ReceiveEvents,
-    ReplicationCommand,
-    SendMessage,
-    StoreAck,
 )
 from p2pmsg.protocol.presence import Presence
-from p2pmsg.protocol.replication import Replication, Stored
-from p2pmsg.storage import delivery, ranges, receiving
+from p2pmsg.protocol.replication import Replication
 from p2pmsg.storage import feed as feed_store
 from p2pmsg.storage import log as log_store
 from p2pmsg.storage.cipher import Db
 from p2pmsg.storage.feed import ChangeType
-from p2pmsg.storage.receiving import Received
 from p2pmsg.storage.worker import Storage
 
 _log = logging.getLogger(__name__)
-_EVIDENCE_S = 2.0
-"""A forked device keeps its link this long, so that it is shown the other branch and finds out, too."""
-_MARKS_DELAY_S = 0.03
-"""Notes that messages are on their way wait this long for the acknowledgement that mostly makes them needless on their own."""
 
 
 class Endpoint(Protocol):
@@ -87,12 +73,12 @@ class Node:
         self._endpoint = endpoint
         self._adopted = 0
         self._appended: dict[ConversationId, list[Event]] = {}
-        self._marks: list[tuple[MarkSent | MarkQueued, str]] = []
+        self._keeping = Keeping(self)
         self._refusals: dict[AccountId, int] = {}
         self._timer: Timer | None = None
         self._timer_at = float("inf")
         self._polling = False
-        self._stopped = False
+        self.stopped = False
 
     # -- life
 
@@ -104,34 +90,25 @@ class Node:
             self.open_conversation(conversation, tips.get(conversation.id, {}))
         for logs in tips.values():
             for tip in (tip for ends in logs.values() for tip in ends):
-                self._adopt(tip.hlc, wall)
+                self.adopt(tip.hlc, wall)
         for account in self.people.contacts:
             self.presence.contact_added(account, now)
         self.wake()
 
     def stop(self) -> None:
         """Say goodbye on all links and do nothing more."""
-        self._stopped = True
+        self.stopped = True
         for link in self.linkage:
             self.linkage.close(link.number, 0x101)
         if self._timer is not None:
             self._timer.cancel()
 
     def open_conversation(self, conversation: Conversation, tips: Mapping[DeviceId, Sequence[Tip]] | None = None) -> None:
-        claims = {device: [wire.claim_of(device, tip.seq, tip.id) for tip in ends] for device, ends in (tips or {}).items()}
+        """Share a conversation with its members' devices as they are now; without `tips` what is known of its logs stays."""
+        claims = None
+        if tips is not None:
+            claims = {device: [wire.claim_of(device, tip.seq, tip.id) for tip in ends] for device, ends in tips.items()}
         self.replication.conversation_opened(conversation, self.people.devices(conversation), claims)
-
-    def open_conversation_of(self, account: AccountId) -> None:
-        """A contact is new, or has new devices: share the conversation with them."""
-        conversation = self.people.direct(account)
-
-        def done(tips: Any) -> None:
-            if not isinstance(tips, BaseException):
-                self.open_conversation(conversation, tips.get(conversation.id, {}))
-                self.wake()
-
-        self.open_conversation(conversation)
-        self.storage.read(ranges.tips, done)
 
     # -- writing
 
@@ -202,7 +179,7 @@ class Node:
     ) -> Link | None:
         """Open a link to an address, under the contact's gate or the one given; None where there is no gate."""
         gate = gate or self.people.gate_to(account, self._refusals.get(account, 0))
-        if gate is None or self._stopped:
+        if gate is None or self.stopped:
             return None
         link = Link(self._endpoint.dial(address, redial=redial), path, account, gate, joining)
         self.linkage.dialled(link)
@@ -229,20 +206,20 @@ class Node:
         if feed:
             for tell in self.changed:
                 tell()
-        if not self._polling and not self._stopped:
+        if not self._polling and not self.stopped:
             self._polling = True
             self.clock.call_soon(self._poll)
 
     def _poll(self) -> None:
         self._polling = False
-        if self._stopped:
+        if self.stopped:
             return
         now = self.clock.now()
         for conversation, events in self._appended.items():
             self.replication.events_appended(conversation, events, now)
         self._appended = {}
         for command in self.replication.poll(now):
-            self._perform(command)
+            self._keeping.perform(command)
         for dial in self.presence.poll(now):
             self._dial(dial)
         self._arm(self.linkage.poll(now))
@@ -264,145 +241,20 @@ class Node:
         if self.dial(dial.account, dial.address, dial.path, redial=dial.redial) is None:
             self.presence.dial_ended(dial.account, dial.address, self.clock.now())
 
-    def _perform(self, command: ReplicationCommand) -> None:
-        match command:
-            case SendMessage(link, message):
-                self.linkage.send(link, message)
-            case LoadEvents():
-                self._load(command)
-            case LookUpIds():
-                self._look_up(command)
-            case ReceiveEvents():
-                self._receive(command)
-            case StoreAck():
-                self._store_ack(command)
-            case MarkSent():
-                self._mark(command, "sent")
-            case MarkQueued():
-                self._mark(command, "queued")
-
-    # -- storage's part
-
-    def _load(self, command: LoadEvents) -> None:
-        job = partial(
-            ranges.give,
-            conversation=command.conversation,
-            device=command.device,
-            locator=command.locator,
-            head=command.head,
-            limit_bytes=command.limit_bytes,
-            limit_count=limits.EVENTS_PER_FRAME * 4,
-        )
-
-        def done(result: Any) -> None:
-            self.replication.events_loaded(command, [] if isinstance(result, BaseException) else result)
-            self.wake()
-
-        self.storage.read(job, done)
-
-    def _look_up(self, command: LookUpIds) -> None:
-        asked = [(command.conversation, command.device, seq) for seq in command.seqs]
-
-        def done(result: Any) -> None:
-            if not isinstance(result, BaseException):
-                found = {seq: event for (_, _, seq), event in result.items()}
-                self.replication.ids_found(command, found, self.clock.now())
-            self.wake()
-
-        self.storage.read(partial(ranges.ids_at, asked=asked), done)
-
-    def _receive(self, command: ReceiveEvents) -> None:
-        size = sum(event.size for event in command.events)
-        account = self.people.account_of(command.device)
-        context = receiving.CheckContext(
-            author=self.people.memberships[account] if account else self.people.mine,
-            mine=command.device == self.people.me.device,
-            skew_ms=self.links.skew_ms(command.device),
-        )
-        job = partial(
-            receiving.receive, conversation=command.conversation, events=command.events, context=context, now_ms=self.clock.wall_ms()
-        )
-        self.storage.submit(job, partial(self._received, command, size), growing=True)
-
-    def _received(self, command: ReceiveEvents, size: int, result: Received | BaseException) -> None:
-        now = self.clock.now()
-        if isinstance(result, BaseException):
-            _log.error("events could not be stored: %s", result)
-            self.replication.events_failed(command.link, size)
-            self._close(command.link, 0x104)
-            return
-        wall = self.clock.wall_ms()
-        for hlc in result.clocks:
-            self._adopt(hlc, wall)
-        tips = tuple(wire.claim_of(command.device, tip.seq, tip.id) for tip in result.tips)
-        stored = Stored(tips, result.accepted, result.gap, result.body_missing)
-        self.replication.events_stored(command.link, command.conversation, command.device, size, stored, now)
-        if result.old_copy and not self.old_copy:
-            self.old_copy = True
-            self._alert("old_copy", command.device, "This folder is an old copy of this device: it writes nothing more.")
-        if result.fork and command.device not in self.people.forked:
-            self.people.forked.add(command.device)
-            self._alert("forked", command.device, "A device was copied, and both copies have written: it gets no link any more.")
-            self.clock.call_at(now + _EVIDENCE_S, partial(self._close_forked, command.device))
-        if result.refused is not None:
-            self.linkage.fault(command.link, PeerMisbehaved(result.refused))
-        self.wake(feed=bool(result.accepted))
-
-    def _store_ack(self, command: StoreAck) -> None:
-        self._flush_marks()
-        job = partial(
-            delivery.store_ack,
-            conversation=command.conversation,
-            by_account=command.account,
-            by_device=command.device,
-            vector={device: (claim.seq, claim.id) for device, claim in command.vector.items()},
-            now_ms=self.clock.wall_ms(),
-        )
-        self.storage.submit(job, lambda result: self.wake(feed=True))
-
-    def _mark(self, command: MarkSent | MarkQueued, state: str) -> None:
-        if not self._marks:
-            self.clock.call_at(self.clock.now() + _MARKS_DELAY_S, self._flush_marks)
-        self._marks.append((command, state))
-        for tell in self.changed:
-            tell()
-
-    def _flush_marks(self) -> None:
-        marks, self._marks = self._marks, []
-        if not marks or self._stopped:
-            return
-        me, wall = self.people.me.device, self.clock.wall_ms()
-
-        def job(db: Db) -> None:
-            for mark, state in marks:
-                feed_store.mark(db, mark.conversation, me, mark.after, mark.upto, state, mark.account, wall)
-
-        self.storage.submit(job, lambda result: self.wake(feed=True))
-
     # -- inside
 
-    def _adopt(self, hlc: int, wall_ms: int) -> None:
+    def adopt(self, hlc: int, wall_ms: int) -> None:
+        """Follow a clock that was seen, unless it is too far ahead."""
         if log.may_adopt(hlc, wall_ms):
             self._adopted = max(self._adopted, hlc)
 
-    def _alert(self, code: str, device: DeviceId, message: str) -> None:
-        """Tell those who watch, and all who do later."""
-        account = self.people.account_of(device)
-        payload = json.dumps({"code": code, "message": message, "account": account.hex() if account else None, "device": device.hex()})
-        job = partial(feed_store.record, change=ChangeType.ALERT, payload=payload, now_ms=self.clock.wall_ms())
-        self.storage.submit(job, lambda result: self.wake(feed=True))
-
-    def _close_forked(self, device: bytes) -> None:
-        for opened in list(self.links):
-            if opened.device == device:
-                self._close(opened.link, 0x104)
-
-    def _close(self, link: LinkNumber, code: int) -> None:
+    def close(self, link: LinkNumber, code: int) -> None:
+        """End a link."""
         self.linkage.close(link, code)
 
     def obey(self, command: CloseLink | None) -> None:
         if command is not None:
-            self._close(command.link, command.code)
+            self.close(command.link, command.code)
 
     async def run_write(self, job: Callable[[Db], Any], *, growing: bool = True) -> Any:
         """Like `submit_write`, awaited. Cancelled: what was written stays, and is handed on. Raises: what the job raised."""
@@ -435,7 +287,7 @@ class Node:
         self.people.contacts.pop(account, None)
         self.presence.contact_removed(account)
         for opened in self.links.of_account(account):
-            self._close(opened.link, 0x101)
+            self.close(opened.link, 0x101)
 
     def rename(self, account: AccountId, name: str | None) -> None:
         """A contact's local name has changed in storage."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from p2pmsg.crypto import gates
 from p2pmsg.model.accounts import Contact, Trust
-from p2pmsg.model.events import Event
+from p2pmsg.model.events import Event, Tip
 from p2pmsg.model.gates import Ended, GateRow, Purpose
+from p2pmsg.model.ids import DeviceId
 from p2pmsg.protocol.bodies import ContactBody
 from p2pmsg.protocol.messages import Peering
-from p2pmsg.storage import doors
+from p2pmsg.storage import doors, ranges
 from p2pmsg.storage import people as people_store
 from p2pmsg.storage.cipher import Db
 
@@ -18,16 +20,24 @@ if TYPE_CHECKING:
     from p2pmsg.daemon.node import Node
 
 
-def commit_peering(
-    db: Db, *, node: Node, peering: Peering, name: str | None, now_ms: int
-) -> Ended | tuple[Contact | None, tuple[GateRow, ...], Event | None]:
+class Committed(NamedTuple):
+    """What `commit_peering` has stored."""
+
+    contact: Contact | None
+    gates: tuple[GateRow, ...]
+    tips: Mapping[DeviceId, Sequence[Tip]] | None
+    """What is held of the conversation with a new contact, who may be an old one."""
+    event: Event | None
+
+
+def commit_peering(db: Db, *, node: Node, peering: Peering, name: str | None, now_ms: int) -> Ended | Committed:
     """Store what a proven link means: new links of a contact's chain; under an invite also the contact and the pair's key.
 
     The result goes to `Node.submit_write`. Where somebody else spent the invite first, nothing is stored and the reason returned.
     """
     if peering.gate.purpose is Purpose.PAIR:
         people_store.add_links(db, peering.new_links, now_ms)
-        return None, doors.gates(db, 0), None
+        return Committed(None, doors.gates(db, 0), None, None)
     if not peering.dialled and (ended := _spend(db, peering, now_ms)) is not None:
         return ended
     people_store.add_links(db, peering.new_links, now_ms)
@@ -47,7 +57,7 @@ def commit_peering(
     gate = gates.pair_gate(peering.pair_key, people.me.account, account)
     doors.add_pair(db, gate, account, now_ms)
     contact = people_store.contact(db, account)
-    return contact, doors.gates(db, 0), event
+    return Committed(contact, doors.gates(db, 0), ranges.tips(db).get(people.direct(account).id, {}), event)
 
 
 def _spend(db: Db, peering: Peering, now_ms: int) -> Ended | None:

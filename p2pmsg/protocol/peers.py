@@ -50,8 +50,8 @@ class Peer:
     ack_due: set[LogKey] = field(default_factory=set)
     untold: set[LogKey] = field(default_factory=set)
     tell_at: float | None = None
-    stripped: set[LogKey] = field(default_factory=set)
-    """Logs of which this peer left out bodies: not asked for again here."""
+    withheld: set[LogKey] = field(default_factory=set)
+    """Logs of which this peer left something out: it is not asked for them again on this link."""
 
     @property
     def blocked(self) -> bool:

@@ -10,13 +10,13 @@ What happened goes in by the methods with past-tense names; commands come out of
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from p2pmsg.config import limits
 from p2pmsg.errors import PeerMisbehaved
 from p2pmsg.model.events import Claim, Conversation, Event
 from p2pmsg.model.ids import PREFIX_BYTES, AccountId, ConversationId, DeviceId, LinkNumber
 from p2pmsg.protocol import authority, wire
+from p2pmsg.protocol.asking import Asks, Shared, Stored, samples
 from p2pmsg.protocol.messages import (
     LoadEvents,
     LookUpIds,
@@ -30,63 +30,34 @@ from p2pmsg.protocol.messages import (
 from p2pmsg.protocol.peers import Giving, LogKey, Peer
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """What storage made of events that a peer gave."""
-
-    tips: tuple[Claim, ...]
-    """The ends of the log now: one, or one a branch."""
-    accepted: int = 0
-    gap: bool = False
-    body_missing: bool = False
-
-
-@dataclass(slots=True)
-class _Shared:
-    """A conversation as replication knows it."""
-
-    value: Conversation
-    devices: dict[bytes, DeviceId]
-    owners: dict[bytes, AccountId]
-    tips: dict[bytes, tuple[Claim, ...]]
-
-    def top(self, device: bytes) -> int:
-        return max((tip.seq for tip in self.tips.get(device, ())), default=0)
-
-
-@dataclass(slots=True)
-class _Ask:
-    """One log asked for from one giver."""
-
-    link: LinkNumber
-    head: Claim
-    deadline: float
-
-
 class Replication:
     """The state of replication on all open links of this device."""
 
     def __init__(self, account: AccountId, device: DeviceId) -> None:
         self._account = account
         self._me = device[:PREFIX_BYTES]
-        self._conversations: dict[ConversationId, _Shared] = {}
+        self._conversations: dict[ConversationId, Shared] = {}
         self._peers: dict[LinkNumber, Peer] = {}
-        self._asks: dict[LogKey, _Ask] = {}
+        self._asks = Asks(self._conversations, self._peers, lambda command: self._out.append(command))
         self._out: list[ReplicationCommand] = []
 
     # -- what I hold
 
     def conversation_opened(
-        self, conversation: Conversation, devices: Mapping[DeviceId, AccountId], tips: Mapping[DeviceId, Iterable[Claim]]
+        self, conversation: Conversation, devices: Mapping[DeviceId, AccountId], tips: Mapping[DeviceId, Iterable[Claim]] | None
     ) -> None:
-        """Take a conversation on, or learn of its devices anew. Links that share it are told what I hold."""
+        """Take a conversation on, or learn of its devices anew (`tips` None: what I hold stays). Links that share it are told what I hold."""
         known = {device[:PREFIX_BYTES]: device for device in devices}
         owners = {device[:PREFIX_BYTES]: account for device, account in devices.items()}
-        held = {device[:PREFIX_BYTES]: tuple(claims) for device, claims in tips.items()}
-        self._conversations[conversation.id] = _Shared(conversation, known, owners, held)
+        if tips is not None or conversation.id not in self._conversations:
+            held = {device[:PREFIX_BYTES]: tuple(claims) for device, claims in (tips or {}).items()}
+        else:
+            held = self._conversations[conversation.id].tips
+        self._conversations[conversation.id] = Shared(conversation, known, owners, held)
         for peer in self._peers.values():
             if authority.may_have(conversation, peer.account):
                 peer.tell({(conversation.id, device) for device in held}, 0.0)
+                peer.withheld = {key for key in peer.withheld if key[0] != conversation.id}
 
     def events_appended(self, conversation: ConversationId, events: Sequence[Event], now: float) -> None:
         """My device committed events, in order: push them to every peer that holds all before them; tell the others."""
@@ -131,9 +102,7 @@ class Replication:
             after = max((claim.seq for claim in acked), default=0)
             if key[1] == self._me and after < position.seq and not self.handed(peer.account, key[0], position.seq):
                 self._out.append(MarkQueued(peer.account, key[0], after, position.seq))
-        for key in [key for key, ask in self._asks.items() if ask.link == link]:
-            del self._asks[key]
-            self._seek(key, now)
+        self._asks.link_closed(link, now)
 
     def hold_changed(self, link: LinkNumber, holding: bool) -> None:
         """The link's channel holds frames back until it is renewed, or no longer does."""
@@ -219,13 +188,14 @@ class Replication:
             giver.ack_due.add(key)
             for tip in stored.tips:
                 giver.claim(key, tip)
-            if stored.body_missing:
-                giver.stripped.add(key)
+            if stored.withheld:
+                giver.withheld.add(key)
         if stored.accepted:
             for peer in self._sharing(shared):
                 if peer is not giver and peer.device[:PREFIX_BYTES] != key[1]:
                     peer.tell({key}, now + limits.HAVE_DELAY_S)
-        self._go_on(key, giver, stored, now)
+        if self._asks.answered(key, giver, stored, now) and giver is not None:
+            self._out.append(LookUpIds(link, conversation, device, tuple(samples(shared.top(key[1])))))
 
     def events_failed(self, link: LinkNumber, size_bytes: int) -> None:
         """Storage could not take events: nothing is acknowledged; the node closes the link, and the next one compares anew."""
@@ -259,15 +229,14 @@ class Replication:
         for claim in peer.claims.get(key, ()):
             if found.get(claim.seq) == claim.id:
                 self._acknowledged(peer, shared, {command.device: claim})
-            elif claim not in shared.tips.get(key[1], ()) and key not in self._asks:
-                self._ask(peer, key, claim, locator, now)
+            elif claim not in shared.tips.get(key[1], ()) and key not in peer.withheld and not self._asks.stands(key):
+                self._asks.ask(peer, key, claim, locator, now)
 
     # -- what is due
 
     def poll(self, now: float) -> list[ReplicationCommand]:
         """Return what is to be done now, in order."""
-        for key in [key for key, ask in self._asks.items() if ask.deadline <= now]:
-            self._impatient(key, now)
+        self._asks.poll(now)
         for peer in self._peers.values():
             if peer.compare_at <= now:
                 peer.compare_at = now + limits.COMPARE_EVERY_S
@@ -280,7 +249,7 @@ class Replication:
     @property
     def deadline(self) -> float | None:
         """When `poll` is to be called at the latest, even if nothing happens."""
-        times = [ask.deadline for ask in self._asks.values()]
+        times = [] if self._asks.deadline is None else [self._asks.deadline]
         for peer in self._peers.values():
             times.append(peer.compare_at)
             if peer.tell_at is not None:
@@ -289,10 +258,10 @@ class Replication:
 
     # -- inside
 
-    def _sharing(self, shared: _Shared) -> Iterator[Peer]:
+    def _sharing(self, shared: Shared) -> Iterator[Peer]:
         return (peer for peer in self._peers.values() if authority.may_have(shared.value, peer.account))
 
-    def _shared_with(self, peer: Peer, conversation: bytes) -> _Shared | None:
+    def _shared_with(self, peer: Peer, conversation: bytes) -> Shared | None:
         shared = self._conversations.get(ConversationId(conversation))
         return shared if shared is not None and authority.may_have(shared.value, peer.account) else None
 
@@ -311,7 +280,7 @@ class Replication:
         for page in pages:
             self._out.append(SendMessage(peer.link, wire.Have(page is pages[-1], page)))
 
-    def _claimed(self, peer: Peer, shared: _Shared, claim: Claim, acked: dict[DeviceId, Claim], now: float) -> None:
+    def _claimed(self, peer: Peer, shared: Shared, claim: Claim, acked: dict[DeviceId, Claim], now: float) -> None:
         device = shared.devices.get(claim.device)
         if device is None:
             return
@@ -320,11 +289,11 @@ class Replication:
         if claim in shared.tips.get(claim.device, ()):
             acked[device] = claim
         elif claim.seq > shared.top(claim.device):
-            self._seek(key, now)
+            self._asks.seek(key, now)
         else:
-            self._out.append(LookUpIds(peer.link, shared.value.id, device, (claim.seq, *_samples(shared.top(claim.device)))))
+            self._out.append(LookUpIds(peer.link, shared.value.id, device, (claim.seq, *samples(shared.top(claim.device)))))
 
-    def _acknowledged(self, peer: Peer, shared: _Shared, acked: Mapping[DeviceId, Claim]) -> None:
+    def _acknowledged(self, peer: Peer, shared: Shared, acked: Mapping[DeviceId, Claim]) -> None:
         """Note what of my account's logs the device of another account holds."""
         news: dict[DeviceId, Claim] = {}
         for device, claim in acked.items():
@@ -346,6 +315,8 @@ class Replication:
         peer.receiving_bytes += sum(event.size for event in run)
         if peer.receiving_bytes > 2 * limits.UNACKNOWLEDGED_BYTES:
             raise PeerMisbehaved("more events on their way than are allowed")
+        last = run[-1]
+        peer.claim((header.conversation, header.device[:PREFIX_BYTES]), wire.claim_of(header.device, last.header.seq, last.id))
         self._out.append(ReceiveEvents(peer.link, header.conversation, header.device, tuple(run)))
 
     def _hand_over(self, peer: Peer, key: LogKey, events: Sequence[Event]) -> Claim:
@@ -392,50 +363,3 @@ class Replication:
         for conversation, device in sorted(keys):
             by_conversation.setdefault(conversation, []).extend(self._conversations[conversation].tips.get(device, ()))
         return [wire.LogClaims(conversation, wire.pack_claims(claims)) for conversation, claims in by_conversation.items()]
-
-    # -- asking: one giver a log, the next one after half a second without progress
-
-    def _seek(self, key: LogKey, now: float, *, avoid: LinkNumber | None = None) -> bool:
-        """Ask a peer that claims more of a log than I hold; say whether there was one."""
-        if key in self._asks:
-            return True
-        shared = self._conversations[key[0]]
-        top = shared.top(key[1])
-        for peer in self._peers.values():
-            best = max(peer.claims.get(key, ()), key=lambda claim: claim.seq, default=None)
-            if best is not None and best.seq > top and peer.link != avoid and key not in peer.stripped:
-                self._ask(peer, key, best, shared.tips.get(key[1], ()), now)
-                return True
-        return False
-
-    def _ask(self, peer: Peer, key: LogKey, head: Claim, locator: Iterable[Claim], now: float) -> None:
-        self._asks[key] = _Ask(peer.link, head, now + limits.ASK_PATIENCE_S)
-        entries = list(locator)[: limits.LOCATOR_ENTRIES]
-        asked = wire.Range(key[0], wire.pack_claims(entries), wire.pack_claims((head,)))
-        self._out.append(SendMessage(peer.link, wire.Want([asked])))
-
-    def _go_on(self, key: LogKey, giver: Peer | None, stored: Stored, now: float) -> None:
-        """After events of a log were stored: the ask is answered, makes progress, or must change its giver."""
-        ask = self._asks.get(key)
-        if ask is not None and (ask.head in stored.tips or any(tip.seq >= ask.head.seq for tip in stored.tips) or stored.body_missing):
-            del self._asks[key]
-            self._seek(key, now)
-        elif ask is not None and stored.accepted:
-            ask.deadline = now + limits.ASK_PATIENCE_S
-        elif ask is None and stored.gap and giver is not None:
-            shared = self._conversations[key[0]]
-            self._out.append(LookUpIds(giver.link, key[0], shared.devices[key[1]], tuple(_samples(shared.top(key[1])))))
-
-    def _impatient(self, key: LogKey, now: float) -> None:
-        ask = self._asks.pop(key)
-        if not self._seek(key, now, avoid=ask.link) and ask.link in self._peers:
-            self._asks[key] = _Ask(ask.link, ask.head, now + limits.COMPARE_EVERY_S)
-
-
-def _samples(top: int) -> Iterator[int]:
-    """Numbers back from the end of a log with steps that double: a locator finds where two branches part."""
-    step = 1
-    while top > 0:
-        yield top
-        top -= step
-        step *= 2

@@ -14,7 +14,8 @@ from p2pmsg.model.events import Claim, Conversation, ConversationKind, Event, Ki
 from p2pmsg.model.ids import AccountId, ConversationId, DeviceId, LinkNumber
 from p2pmsg.protocol import log, wire
 from p2pmsg.protocol.messages import LoadEvents, LookUpIds, MarkQueued, MarkSent, ReceiveEvents, SendMessage, StoreAck
-from p2pmsg.protocol.replication import Replication, Stored
+from p2pmsg.protocol.asking import Stored
+from p2pmsg.protocol.replication import Replication
 
 ANN, BOB = AccountId(b"a" * 32), AccountId(b"b" * 32)
 TALK = Conversation(gates.direct_conversation(ANN, BOB), ConversationKind.DIRECT, (ANN, BOB))

@@ -58,6 +58,7 @@ def init(
     device = _device_name(device)
     if words_file is not None and os.path.lexists(words_file):
         raise FileExists(f"The file for the words exists already: {words_file}")
+    _refuse_who_is_there(profile)  # before the lock, which the daemon of somebody who is there holds
     made = home.prepare(profile)
     with contextlib.ExitStack() as undo:
         undo.callback(home.forget, made)
@@ -66,7 +67,7 @@ def init(
         if profile.initialized:
             undo.pop_all()
             lock.release()
-            raise AlreadyInitialized(f"Somebody lives here already: profile {profile.name} in {profile.home}.")
+            _refuse_who_is_there(profile)
         entropy = secrets.token_bytes(words.ENTROPY_BYTES)
         recovery = words.new(entropy)
         with _built(profile, words_file, recovery):
@@ -77,6 +78,12 @@ def init(
     if words_file is None:
         show_words(recovery)
     return _result(profile, me, links, words_file)
+
+
+def _refuse_who_is_there(profile: Profile) -> None:
+    with file_faults(profile.home):
+        if profile.initialized:
+            raise AlreadyInitialized(f"Somebody lives here already: profile {profile.name} in {profile.home}.")
 
 
 def _device_name(device: str | None) -> str:

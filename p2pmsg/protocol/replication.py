@@ -46,7 +46,7 @@ class Replication:
     def conversation_opened(
         self, conversation: Conversation, devices: Mapping[DeviceId, AccountId], tips: Mapping[DeviceId, Iterable[Claim]] | None
     ) -> None:
-        """Take a conversation on, or learn of its devices anew (`tips` None: what I hold stays). Links that share it are told what I hold."""
+        """Take a conversation on, or learn of its devices anew; with `tips` None what I hold stays. Links that share it are told."""
         known = {device[:PREFIX_BYTES]: device for device in devices}
         owners = {device[:PREFIX_BYTES]: account for device, account in devices.items()}
         if tips is not None or conversation.id not in self._conversations:

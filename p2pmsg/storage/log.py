@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from p2pmsg.errors import MessageNotFound
-from p2pmsg.model.events import Conversation, Event, Tip
+from p2pmsg.model.events import Conversation, Event, Kind, Tip
 from p2pmsg.model.ids import ConversationId, DeviceId, EventId
 from p2pmsg.storage import feed, numbers
 from p2pmsg.storage.branches import Log
@@ -52,12 +52,12 @@ def append(db: Db, conversation: Conversation, device: DeviceId, make: Callable[
 
 
 def erase_body(db: Db, event: EventId, now_ms: int) -> None:
-    """Take what an event says out of log and views; its header keeps the log whole.
+    """Take what a message says out of log and views; its header keeps the log whole.
 
     Raises:
-        MessageNotFound: there is no such event.
+        MessageNotFound: there is no such message. Marks, contacts and settings are none: views rest on what they say.
     """
-    row = db.execute("SELECT number, conversation FROM event WHERE id = ?", (event,)).fetchone()
+    row = db.execute("SELECT number, conversation FROM event WHERE id = ? AND kind = ?", (event, Kind.TEXT)).fetchone()
     if row is None:
         raise MessageNotFound("There is no such message.")
     db.execute("UPDATE event SET body = NULL WHERE number = ?", (row[0],))

@@ -67,6 +67,11 @@ def test_erasing_what_is_not_there_says_so(ann: Shelf) -> None:
         log.erase_body(ann.db, b"x" * 32, NOW)  # type: ignore[arg-type]
 
 
+def test_what_views_rest_on_is_not_erased(ann: Shelf) -> None:
+    with pytest.raises(MessageNotFound):
+        log.erase_body(ann.db, ann.meet(BOB).id, NOW)
+
+
 def test_an_erased_unread_message_counts_no_more(ann: Shelf) -> None:
     event = Shelf(BOB).say(ANN, "psst")
     ann.take([event], BOB)

@@ -156,8 +156,8 @@ class Node:
             for item in result if isinstance(result, (tuple, list)) else (result,):
                 if isinstance(item, Event):
                     self._appended.setdefault(item.header.conversation, []).append(item)
+            self.wake(feed=True)  # first: who waits for the result finds the message on its way
             done(result)
-            self.wake(feed=True)
 
         self.storage.submit(job, finished, growing=growing)
 

@@ -13,6 +13,8 @@ from p2pmsg.storage import faults
 from p2pmsg.storage.cipher import Db, sqlite
 from p2pmsg.storage.migrations import MIGRATIONS, newer_than_ours
 
+SET_ASIDE: Final = "set_aside"
+"""Key in `meta`: where the damaged database went in whose place this one was made."""
 _BUSY_S: Final = 5.0
 _CACHE_KIB: Final = 32_000
 _WAL_KEPT_BYTES: Final = 16 << 20
@@ -63,7 +65,9 @@ def open_database(path: Path, key: bytes) -> Opened:
             return Opened(_open_sound(path, key))
         except StorageDamaged as damage:
             aside = set_aside(path)
-            return Opened(_open_sound(path, key), (_warning(aside, damage),))
+            db = _open_sound(path, key)
+            db.execute("INSERT INTO meta (key, value) VALUES (?, ?)", (SET_ASIDE, str(aside)))
+            return Opened(db, (_warning(aside, damage),))
     except sqlite.Error as error:
         raise faults.translated(error, path.parent) from error
     except OSError as error:

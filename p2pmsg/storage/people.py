@@ -13,12 +13,13 @@ import msgspec
 
 from p2pmsg.config import limits
 from p2pmsg.crypto import chain
-from p2pmsg.errors import AlreadyInitialized, NotInitialized
+from p2pmsg.errors import AlreadyInitialized, NotInitialized, StorageDamaged
 from p2pmsg.model.accounts import ChainLink, Contact, Trust
 from p2pmsg.model.addresses import Address
 from p2pmsg.model.ids import AccountId, DeviceId, DeviceKey
 from p2pmsg.storage import numbers
 from p2pmsg.storage.cipher import Db
+from p2pmsg.storage.database import SET_ASIDE
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +58,17 @@ def identity(db: Db) -> OwnIdentity:
 
     Raises:
         NotInitialized: this database has no identity yet.
+        StorageDamaged: it stands in the place of a damaged one that had it.
     """
     row = db.execute("SELECT account, device, device_key, device_secret, root_key, backup_key, created_ms FROM identity").fetchone()
-    if row is None:
-        raise NotInitialized("This profile has no identity yet.")
-    return OwnIdentity(*row)
+    if row is not None:
+        return OwnIdentity(*row)
+    if (aside := get_meta(db, SET_ASIDE)) is not None:
+        raise StorageDamaged(
+            f"The database was damaged, and this profile's identity was in it. It was moved to {aside}.",
+            hint="Put a copy of it from before the damage in its place; or begin anew: p2pmsg --profile NAME init --name YOUR-NAME",
+        )
+    raise NotInitialized("This profile has no identity yet.")
 
 
 # -- account chains

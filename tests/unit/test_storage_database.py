@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from p2pmsg.errors import DatabaseNewer, StorageDamaged, StorageFailed
-from p2pmsg.storage import database
+from p2pmsg.storage import database, people
 from p2pmsg.storage.batches import Job, run_batch
 from p2pmsg.storage.cipher import Db
 from p2pmsg.storage.database import close_database, open_database, set_aside
@@ -93,7 +93,8 @@ def test_a_damaged_file_is_set_aside_and_said_so(path: Path, damage: str) -> Non
     opened = open_database(path, KEY)
     (warning,) = opened.warnings
     aside = next(part for part in path.parent.iterdir() if ".damaged-" in part.name)
-    assert rows(opened.db) == 0 and aside.read_bytes() == bytes(data)
+    assert [key for (key,) in opened.db.execute("SELECT key FROM meta")] == ["set_aside"]
+    assert aside.read_bytes() == bytes(data)
     assert warning.code == "database_set_aside" and aside.name in warning.message and warning.hint
     close_database(opened.db)
 
@@ -108,6 +109,15 @@ def test_a_database_under_another_key_is_kept_whole(path: Path) -> None:
     again = open_database(path, KEY)
     assert rows(again.db) == 200
     close_database(again.db)
+
+
+def test_whose_identity_was_in_it_is_told_so_at_every_start(path: Path) -> None:
+    path.write_bytes(b"rubbish" * 1000)
+    for _ in range(2):
+        opened = open_database(path, KEY)
+        with pytest.raises(StorageDamaged, match=r"moved to .*damaged-"):
+            people.identity(opened.db)
+        close_database(opened.db)
 
 
 def test_two_set_aside_in_one_second_do_not_meet(path: Path) -> None:

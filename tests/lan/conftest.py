@@ -9,12 +9,16 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.lan.lan import Lan, namespaces, remove_namespace
+from tests.lan.people import Scene
+
+Play = Callable[[Scene], None]
 
 PACKAGES = {"ip": "iproute2", "nft": "nftables"}
 
@@ -34,17 +38,19 @@ def missing() -> str | None:
         return f"network namespaces are not allowed here ({fault}): docker run --privileged, or a machine of one's own"
 
 
-@pytest.fixture
-def lan() -> Iterator[Callable[..., Lan]]:
-    """Return a maker of LANs, called as the class Lan is without `prefix`; they end with the test.
-
-    Skips with a reason where they cannot be made, and fails instead where P2PMSG_REQUIRE_LAN=1.
-    """
+@pytest.fixture(scope="session")
+def namespaces_work() -> None:
+    """Skip with a reason where no LAN can be made, and fail instead where P2PMSG_REQUIRE_LAN=1."""
     reason = missing()
     if reason is not None:
         give_up = pytest.fail if os.environ.get("P2PMSG_REQUIRE_LAN") == "1" else pytest.skip
         give_up(reason)
     sweep()
+
+
+@pytest.fixture
+def lan(namespaces_work: None) -> Iterator[Callable[..., Lan]]:
+    """Return a maker of LANs, called as the class Lan is without `prefix`; they end with the test."""
     numbers = itertools.count(1)
     with contextlib.ExitStack() as running:
 
@@ -52,6 +58,31 @@ def lan() -> Iterator[Callable[..., Lan]]:
             return running.enter_context(Lan(nodes, prefix=f"p2pmsg{os.getpid()}-{next(numbers)}-", **options))
 
         yield make
+
+
+@pytest.fixture
+def scene(namespaces_work: None) -> Iterator[Callable[..., Scene]]:
+    """Return a maker of scenes, called as the class Scene is; they end with the test."""
+    with contextlib.ExitStack() as running:
+        yield lambda nodes=2, **options: running.enter_context(Scene(nodes, **options))
+
+
+@pytest.fixture(scope="module")
+def played(namespaces_work: None, request: pytest.FixtureRequest) -> Iterator[Callable[[Play], None]]:
+    """Begin every play that a test of this module is given as `play`, each in a scene of its own and all at the same time.
+
+    They mostly wait. What this returns waits for the end of one, and raises what it raised.
+    """
+    tests = [item for item in request.session.items if isinstance(item, pytest.Function) and item.module is request.module]
+    plays = [test.callspec.params["play"] for test in tests if hasattr(test, "callspec")]
+    with ThreadPoolExecutor(len(plays)) as stages:
+        ends = {play: stages.submit(_perform, play) for play in plays}
+        yield lambda play: ends[play].result()
+
+
+def _perform(play: Play) -> None:
+    with Scene(2) as here:
+        play(here)
 
 
 def sweep() -> None:

@@ -23,6 +23,10 @@ FILE_BYTES = 1 << 20
 LIST_ITEMS = 64
 TEXT_CHARACTERS = 4096
 PORT_MIN = 1024
+_NAME = re.compile(
+    r"(?=.{1,253}$)(?=.*[A-Za-z])(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.?"
+)
+"""A host's name (RFC 1123); one of digits and dots alone would be an address that somebody mistyped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,7 @@ class Settings:
     discovery_interfaces: tuple[str, ...] = ()
     """Empty: every usable one."""
     discovery_static: tuple[str, ...] = ()
-    """Each `IP:port`, as `split_address` takes it apart."""
+    """Each `host:port`, as `split_address` takes it apart."""
     listen_port: int = 0
     """0: drawn at random once per network."""
     receipts_read: bool = True
@@ -51,24 +55,26 @@ class Settings:
 
 
 def split_address(text: str) -> tuple[str, int]:
-    """Take `192.0.2.1:4000`, `[2001:db8::1]:4000` or `[fe80::1%eth0]:4000` apart into IP literal (with its zone) and port.
+    """Take `192.0.2.1:4000`, `[2001:db8::1]:4000`, `[fe80::1%eth0]:4000` or `name:4000` apart into host (with its zone) and port.
 
-    Raises: ValueError for all else, names and addresses that are no single host's among it.
+    Raises: ValueError for all else, addresses that are no single host's among it.
     """
     match = re.fullmatch(r"(?:\[([^\[\]]+)\]|([^:\[\]]+)):([0-9]{1,5})", text)
     if match is None:
-        raise ValueError("it is IP:port, for IPv6 [IP]:port")
+        raise ValueError("it is host:port, for IPv6 [IP]:port")
     host, port = match[1] or match[2], int(match[3])
+    if not 1 <= port <= 65535:
+        raise ValueError("a port is 1 to 65535")
+    if match[1] is None and _NAME.fullmatch(host):
+        return host.lower(), port
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        raise ValueError(f"{host!r} is not an IP address") from None
+        raise ValueError(f"{host!r} is not an IP address or a host's name") from None
     if (address.version == 6) != (match[1] is not None):
-        raise ValueError("it is IP:port, for IPv6 [IP]:port")
+        raise ValueError("it is host:port, for IPv6 [IP]:port")
     if address.is_multicast or address.is_unspecified or address == ipaddress.IPv4Address("255.255.255.255"):
         raise ValueError(f"{host} is not one machine's address")
-    if not 1 <= port <= 65535:
-        raise ValueError("a port is 1 to 65535")
     return host, port
 
 

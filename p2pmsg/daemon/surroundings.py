@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import logging
 import socket
 from functools import partial
 
+from p2pmsg.config import limits
 from p2pmsg.config.settings import Settings, split_address
 from p2pmsg.daemon.announcer import Announcer, scoped
 from p2pmsg.daemon.linkage import Link
@@ -72,7 +74,6 @@ class Surroundings(Listener):
 
     def start(self, tasks: asyncio.TaskGroup) -> None:
         """Begin to follow changes, and dial whom we met here before."""
-        self._set_static()
         self._task = tasks.create_task(self._follow(), name="surroundings")
         self._moved.set()
 
@@ -105,6 +106,7 @@ class Surroundings(Listener):
                 await self.bind()
                 self._announcer.new_epoch()
             await self._recall()
+            await self._look_up_static()
 
     async def _look(self) -> None:
         found = await asyncio.to_thread(interfaces.usable, self._settings.discovery_interfaces)
@@ -123,10 +125,15 @@ class Surroundings(Listener):
         node.presence.network_changed(list(node.people.contacts), now)
         node.wake()
 
-    def _set_static(self) -> None:
-        if Path.STATIC in {Path(path) for path in self._settings.discovery_paths}:
-            found = [_address(text) for text in self._settings.discovery_static]
-            self._node.presence.static_found([address for address in found if address is not None], self._node.clock.now())
+    async def _look_up_static(self) -> None:
+        """Dial the configured peers; names are looked up anew on each network, and only addresses are dialled."""
+        if Path.STATIC.value not in self._settings.discovery_paths:
+            return
+        found: list[Address] = []
+        for text in self._settings.discovery_static:
+            found += await _addresses(*split_address(text))
+        self._node.presence.static_found(found, self._node.clock.now())
+        self._node.wake()
 
     def _home_network(self) -> str:
         return next(iter(self._networks.values()), "none")
@@ -135,13 +142,16 @@ class Surroundings(Listener):
         return bool(self._interfaces) and all(interface.loopback for interface in self._interfaces)
 
 
-def _address(text: str) -> Address | None:
-    host, port = split_address(text)
+async def _addresses(host: str, port: int) -> list[Address]:
+    """Return what a configured host and port mean here: one address, or those that its name has."""
     literal, _, zone = host.partition("%")
-    if not zone:
-        return Address(str(ipaddress.ip_address(literal)), port)
     try:
-        return Address(literal, port, socket.if_nametoindex(zone))
-    except OSError:
-        _log.warning("the interface %s of a static peer does not exist", zone)
-        return None
+        if zone:
+            return [Address(literal, port, socket.if_nametoindex(zone))]
+        with contextlib.suppress(ValueError):
+            return [Address(str(ipaddress.ip_address(host)), port)]
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+    except OSError as error:
+        _log.warning("the static peer %s cannot be found: %s", host, error.strerror or error)
+        return []
+    return [Address(str(to[0]), port, to[3] if len(to) == 4 else 0) for *_, to in found][: limits.ADDRESSES_PER_CONTACT]

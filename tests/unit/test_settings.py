@@ -111,7 +111,7 @@ def test_what_was_typed_is_taken(key: str, text: str, value: Any) -> None:
         ("discovery.interfaces", "a" * 16),
         ("discovery.interfaces", "a/b"),
         ("discovery.interfaces", ",".join(f"eth{number}" for number in range(65))),
-        ("discovery.static", "bob:4000"),
+        ("discovery.static", "bob_s-laptop:4000"),
         ("listen.port", "1023"),
         ("listen.port", "65536"),
         ("listen.port", "-1"),
@@ -148,6 +148,7 @@ def test_a_key_that_is_not_known_lists_the_nearest() -> None:
         ("192.0.2.1:4000", ("192.0.2.1", 4000)),
         ("[2001:db8::1]:4000", ("2001:db8::1", 4000)),
         ("[fe80::1%eth0]:4000", ("fe80::1%eth0", 4000)),
+        ("Laptop.lan:4000", ("laptop.lan", 4000)),
     ],
 )
 def test_an_address_is_taken_apart(text: str, taken: tuple[str, int]) -> None:
@@ -162,7 +163,8 @@ def test_an_address_is_taken_apart(text: str, taken: tuple[str, int]) -> None:
         "192.0.2.1:65536",
         "2001:db8::1:4000",
         "[192.0.2.1]:4000",
-        "host.local:4000",
+        "-host.local:4000",
+        "192.0.2.256:4000",
         ":4000",
         "[]:4000",
         "224.0.0.251:5353",

@@ -65,7 +65,7 @@ def identity(db: Db) -> OwnIdentity:
         return OwnIdentity(*row)
     if (aside := get_meta(db, SET_ASIDE)) is not None:
         raise StorageDamaged(
-            f"The database was damaged, and this profile's identity was in it. It was moved to {aside}.",
+            f"The database was damaged, and this profile's identity was in it. It was moved to {aside!s}.",
             hint="Put a copy of it from before the damage in its place; or begin anew: p2pmsg --profile NAME init --name YOUR-NAME",
         )
     raise NotInitialized("This profile has no identity yet.")

@@ -128,7 +128,7 @@ class Somebody:
         """End the daemon the hard way."""
         pid = self.pid
         os.kill(pid, signal.SIGKILL)
-        until(lambda: not Path(f"/proc/{pid}").exists(), "the killed daemon ends")
+        until(lambda: ended(pid), "the killed daemon ends")
 
     @property
     def pid(self) -> int:
@@ -168,6 +168,25 @@ class Somebody:
     def state(self, other: Somebody, message: Json) -> str:
         found = self.ask("history", target=other.account, n=1000)
         return next(each["state"] for each in found if each["id"] == message["id"])
+
+
+def ended(pid: int) -> bool:
+    """Say whether a process is over, though its parent may not have asked how."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, size_bytes: int, options: str = "") -> Iterator[None]:
+    """Mount a disk of its own at an empty folder; root only."""
+    how = f"size={size_bytes},mode=700{options}"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", how, "none", str(folder)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def until(holds: Callable[[], T], what: str, within_s: float = PATIENCE_S) -> T:

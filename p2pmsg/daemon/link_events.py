@@ -12,7 +12,6 @@ from p2pmsg.crypto import chain
 from p2pmsg.daemon.linkage import Link
 from p2pmsg.daemon.peering import Committed, commit_peering
 from p2pmsg.errors import PeerMisbehaved
-from p2pmsg.model.addresses import Path
 from p2pmsg.model.gates import Ended, Purpose
 from p2pmsg.protocol import wire
 from p2pmsg.protocol.handshake import Knowledge
@@ -95,7 +94,7 @@ class LinkEvents:
         node.presence.link_opened(peering.account, link.address, link.path, now)
         node.replication.link_opened(link.number, peering.account, peering.device_id, now)
         self._greeted(link, peering, hello, wall)
-        if link.path is not Path.INCOMING and peering.gate.purpose is Purpose.PAIR:
+        if peering.dialled and peering.gate.purpose is Purpose.PAIR:
             node.presence.dial_ended(peering.account, link.address, now)
         for tell in node.peer_changed:
             tell(peering.device_id)
@@ -176,7 +175,7 @@ class LinkEvents:
             node.storage.submit(lambda db: people_store.saw(db, opened.account, wall), lambda result: None)
             for tell in node.peer_changed:
                 tell(opened.device)
-        elif link.path is not Path.INCOMING and link.account is not None:
+        elif link.connection.dialled and link.account is not None:
             refused = code == REFUSED or link.broken
             if link.gate is not None and link.gate.purpose is Purpose.PAIR:
                 if refused:

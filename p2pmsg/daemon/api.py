@@ -160,6 +160,8 @@ class Api:
             warn("disk_full", "The disk is nearly full: nothing more is stored.", "Free some space.")
         elif free_bytes < limits.DISK_WARN_BYTES:
             warn("disk_low", f"Only {free_bytes // 1_000_000} MB are left on the disk.", "Free some space.")
+        if node.storage_error is not None:
+            warn("storage_failed", f"What others send cannot be stored: {node.storage_error}", "p2pmsg daemon logs")
         if node.old_copy:
             warn("old_copy", "This folder is an old copy of this device. It writes nothing more.", "Use the newer copy.")
         for device in node.people.forked:

@@ -108,9 +108,11 @@ class Keeping:
         now = self._node.clock.now()
         if isinstance(result, BaseException):
             _log.error("events could not be stored: %s", result)
+            self._node.storage_error = result if isinstance(result, Exception) else None
             self._node.replication.events_failed(command.link, size)
             self._node.close(command.link, LIMIT)
             return
+        self._node.storage_error = None
         wall = self._node.clock.wall_ms()
         for hlc in result.clocks:
             self._node.adopt(hlc, wall)

@@ -63,6 +63,8 @@ class Node:
         self.replication = Replication(people.me.account, people.me.device)
         self.linkage = Linkage(clock, LinkEvents(self))
         self.old_copy = False
+        self.storage_error: Exception | None = None
+        """Why what a peer gave could not be stored last time; None once it could."""
         self.changed: list[Callable[[], None]] = []
         """Called after a commit that may have added to the feed, and when messages are on their way."""
         self.peer_changed: list[Callable[[DeviceId], None]] = []

@@ -8,6 +8,7 @@ import logging
 import os
 import pathlib
 import signal
+import sys
 from datetime import UTC, datetime
 from functools import partial
 
@@ -37,6 +38,9 @@ from p2pmsg.storage import ranges
 from p2pmsg.storage.worker import Worker
 
 _log = logging.getLogger(__name__)
+_SWITCH_S = 0.0003
+"""How long the storage thread and the event loop wait for each other: at Python's 5 ms one append beside a busy loop took 765 ms at p99, at
+0.3 ms it takes 18."""
 
 
 def run(profile: Profile) -> None:
@@ -46,6 +50,7 @@ def run(profile: Profile) -> None:
         NotInitialized, AlreadyRunning, SettingsInvalid, StorageFull, DatabaseNewer, HomeUnusable: it cannot start.
     """
     os.umask(0o077)
+    sys.setswitchinterval(_SWITCH_S)
     try:
         if not profile.initialized:
             raise NotInitialized(f"There is nobody here yet: profile {profile.name} in {profile.home} was never made.")

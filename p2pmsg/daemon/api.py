@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 
 from p2pmsg import PROTOCOL_VERSION, __version__
 from p2pmsg.config import limits
@@ -21,13 +22,16 @@ from p2pmsg.daemon.node import Node
 from p2pmsg.daemon.objects import Json
 from p2pmsg.daemon.relations import Relations
 from p2pmsg.daemon.watching import Watching
+from p2pmsg.model.accounts import ChainLink
 from p2pmsg.network.endpoint import Endpoint
+from p2pmsg.protocol import authority
 from p2pmsg.protocol.proofs import encode_chain
 from p2pmsg.protocol.wire import FrameType
 from p2pmsg.rpc import api
 from p2pmsg.rpc.connection import Call
 from p2pmsg.storage import people as people_store
 from p2pmsg.storage import queries
+from p2pmsg.storage.cipher import Db
 from p2pmsg.storage.worker import Worker
 
 
@@ -89,17 +93,26 @@ class Api:
     async def profile_set(self, params: api.ProfileSet) -> Json:
         """Sign a profile link, store it, and show it to everybody linked."""
         if params.name is not None:
-            node = self._node
-            name = check_own_name(params.name)
-            me, mine = node.people.me, node.people.mine
-            if name != mine.nickname:
-                node.check_may_write()
-                link = chain.parse(chain.profile(me.secret, me.device_key, me.account, mine.heads, name))
-                wall = node.clock.wall_ms()
-                await self._worker.run(lambda db: people_store.add_links(db, (link,), wall), growing=True)
-                node.people.learn_chain((link,))
+            links = await self._worker.run(partial(self._sign_name, name=check_own_name(params.name)), growing=True)
+            if links != self._node.people.links_of(self._node.people.me.account):
+                self._node.people.learn_chain(links)
                 self._spread_chain()
         return self._identity()
+
+    def _sign_name(self, db: Db, name: str) -> tuple[ChainLink, ...]:
+        """Sign and store a link, and return my whole chain, of which memory may lack what a call stored whose client went away.
+
+        It stands on the heads of this transaction: two links side by side would be the proof of a copied device.
+        """
+        node, me = self._node, self._node.people.me
+        node.check_may_write()
+        links = people_store.chains(db)[me.account]
+        mine = authority.resolve(links)
+        if mine.nickname == name:
+            return authority.in_order(links)
+        link = chain.parse(chain.profile(me.secret, me.device_key, me.account, mine.heads, name))
+        people_store.add_links(db, (link,), node.clock.wall_ms())
+        return authority.in_order((*links, link))
 
     def _spread_chain(self) -> None:
         node = self._node

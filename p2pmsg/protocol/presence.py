@@ -1,7 +1,7 @@
 """Whom to dial, where and when (DESIGN 9). An address is a hint; presence is the live link.
 
-Contacts that announce themselves are dialled at once; those seen within the last hour are redialled every 5 s where they
-were last; a failure counts against its address only, never against the account.
+Contacts that announce themselves are dialled at once, before all others; those seen within the last hour are redialled every 5 s
+where they were last; a failure counts against its address only, never against the account.
 """
 
 from __future__ import annotations
@@ -24,9 +24,14 @@ class _Place:
     seen: float
     """When something last pointed there: an announcement, or a link."""
     due: float
+    dialled: float = 0.0
     redial: bool = False
     dialling: bool = False
     refusals: int = 0
+
+    @property
+    def turn(self) -> tuple[bool, float]:
+        return (True, self.due) if self.redial else (False, -self.seen)
 
 
 @dataclass(slots=True)
@@ -42,7 +47,6 @@ class Presence:
         self._paths = paths
         self._contacts: dict[AccountId, _Whereabouts] = {}
         self._static: tuple[Address, ...] = ()
-        self._dialling = 0
         self._recent: deque[float] = deque(maxlen=limits.DIALS_PER_S)
 
     # -- what happened
@@ -93,13 +97,12 @@ class Presence:
                 place.seen, place.redial = now, True
 
     def dial_ended(self, account: AccountId, address: Address, now: float, *, refused: bool = False) -> None:
-        """A dial became a link, or did not: either way its place at the queue is free and the address rests, longer after each refusal."""
-        self._dialling = max(0, self._dialling - 1)
+        """A dial became a link, or did not: the address is due again 5 s after that dial, later after each refusal."""
         whereabouts = self._contacts.get(account)
         if whereabouts is not None and (place := whereabouts.places.get(address)) is not None:
             place.refusals = place.refusals + 1 if refused else 0
             rest_s = limits.REDIAL_EVERY_S * (1 << min(place.refusals, 4))
-            place.dialling, place.redial, place.due = False, True, now + rest_s
+            place.dialling, place.redial, place.due = False, True, max(now, place.dialled + rest_s)
 
     def network_changed(self, reachable: Iterable[AccountId], now: float) -> None:
         """Addresses of mine changed: everybody not linked is tried again soon, wherever they were."""
@@ -111,18 +114,16 @@ class Presence:
     # -- what is due
 
     def poll(self, now: float) -> list[Dial]:
-        """Return the dials that are due: at most 4 under way at once and 20 a second."""
+        """Return the dials due, at most 20 a second: first where somebody was just heard, then redials, the longest overdue first."""
+        apart = [(account, whereabouts) for account, whereabouts in self._contacts.items() if not whereabouts.links]
+        due = [(account, address, place) for account, whereabouts in apart for address, place in self._due(whereabouts, now)]
         out: list[Dial] = []
-        for account, whereabouts in self._contacts.items():
-            if whereabouts.links:
-                continue
-            for address, place in self._due(whereabouts, now):
-                if self._dialling >= limits.DIALS_AT_ONCE or self._spent(now):
-                    return out
-                place.dialling = True
-                self._dialling += 1
-                self._recent.append(now)
-                out.append(Dial(account, address, place.path, place.redial))
+        for account, address, place in sorted(due, key=lambda item: item[2].turn):
+            if self._spent(now):
+                break
+            place.dialling, place.dialled = True, now
+            self._recent.append(now)
+            out.append(Dial(account, address, place.path, place.redial))
         return out
 
     @property
@@ -143,6 +144,7 @@ class Presence:
             self._trim(whereabouts)
             return
         place.seen = now
+        place.redial = place.redial and path in (Path.STATIC, Path.LAST_KNOWN)
         if place.path is Path.LAST_KNOWN or place.path not in self._paths:
             place.path = path
         if path is not Path.STATIC:
@@ -156,6 +158,7 @@ class Presence:
                 del whereabouts.places[address]
 
     def _due(self, whereabouts: _Whereabouts, now: float) -> list[tuple[Address, _Place]]:
+        """Return the places that are due, and forget those where nobody was seen for an hour."""
         gone = [
             address
             for address, place in whereabouts.places.items()
@@ -163,8 +166,7 @@ class Presence:
         ]
         for address in gone:
             del whereabouts.places[address]
-        usable = [item for item in whereabouts.places.items() if item[1].due <= now and not item[1].dialling and self._allowed(item[1])]
-        return sorted(usable, key=lambda item: -item[1].seen)
+        return [item for item in whereabouts.places.items() if item[1].due <= now and not item[1].dialling and self._allowed(item[1])]
 
     def _allowed(self, place: _Place) -> bool:
         """What an invite or the peer itself told of an address is something last known of it."""

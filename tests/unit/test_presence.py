@@ -43,9 +43,11 @@ def test_a_failed_dial_is_repeated_every_five_seconds_as_a_redial() -> None:
     who = presence()
     who.sighted(BOB, [HERE], Path.MDNS, 0.0)
     who.poll(0.0)
-    who.dial_ended(BOB, HERE, 5.0)
-    assert who.poll(6.0) == []
-    assert who.deadline == 10.0
+    who.dial_ended(BOB, HERE, 1.0)
+    assert who.poll(4.0) == []
+    assert who.deadline == 5.0
+    assert who.poll(5.0) == [Dial(BOB, HERE, Path.MDNS, True)]
+    who.dial_ended(BOB, HERE, 10.0)  # after the whole time that a dial may take
     assert who.poll(10.0) == [Dial(BOB, HERE, Path.MDNS, True)]
 
 
@@ -93,19 +95,37 @@ def test_static_addresses_are_tried_for_every_contact_and_for_ever() -> None:
     assert len(who.poll(10 * limits.REDIAL_FOR_S)) == 2
 
 
-def test_four_dials_at_once_and_twenty_a_second() -> None:
-    accounts = [AccountId(bytes([n]) * 32) for n in range(30)]
-    who = presence(*accounts)
+def many(count: int) -> tuple[Presence, list[AccountId]]:
+    """Return somebody whose contacts were all seen at an address each, and are dialled."""
+    accounts = [AccountId(bytes([n]) * 32) for n in range(count)]
+    who = presence(*accounts, BOB)
     for number, account in enumerate(accounts):
-        who.sighted(account, [Address(f"10.0.0.{number}", 4000)], Path.MDNS, 0.0)
-    made = 0
-    while dials := who.poll(0.0):
-        assert len(dials) <= limits.DIALS_AT_ONCE
-        made += len(dials)
-        for dial in dials:
-            who.dial_ended(dial.account, dial.address, 0.0)
-    assert made == limits.DIALS_PER_S
-    assert who.poll(1.1) != []
+        who.sighted(account, [Address(f"10.0.1.{number}", 4000)], Path.MDNS, 0.0)
+    return who, accounts
+
+
+def test_twenty_dials_a_second() -> None:
+    who, _ = many(50)
+    assert len(who.poll(0.0)) == limits.DIALS_PER_S
+    assert who.poll(0.5) == []
+    assert who.deadline == 1.0
+    assert len(who.poll(1.1)) == limits.DIALS_PER_S
+
+
+def test_those_who_do_not_answer_keep_nobody_else_waiting() -> None:
+    who, _ = many(10)
+    assert len(who.poll(0.0)) == 10
+    who.sighted(BOB, [HERE], Path.MDNS, 1.5)
+    assert who.poll(1.5) == [Dial(BOB, HERE, Path.MDNS, False)]
+
+
+def test_whoever_was_just_heard_comes_before_redials() -> None:
+    who, accounts = many(20)
+    for dial in who.poll(0.0):
+        who.dial_ended(dial.account, dial.address, 5.0)
+    who.sighted(accounts[7], [Address("10.0.1.7", 4000)], Path.MDNS, 4.0)
+    who.sighted(BOB, [HERE], Path.MDNS, 5.0)
+    assert [(dial.account, dial.redial) for dial in who.poll(5.0)[:3]] == [(BOB, False), (accounts[7], False), (accounts[0], True)]
 
 
 def test_a_thousand_announced_addresses_cost_no_more_than_a_few() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -55,6 +56,19 @@ class Membership:
     links: frozenset[ChainLinkId]
     devices: dict[DeviceId, Device]
     nickname: str
+    previous: Mapping[ChainLinkId, tuple[ChainLinkId, ...]] = field(default_factory=dict, repr=False)
+    """The predecessors that each link names."""
+
+    def cover(self, heads: Iterable[ChainLinkId], older: Iterable[ChainLinkId]) -> bool:
+        """Say whether each link in `older` is one of `heads` or an ancestor of one."""
+        sought = set(older)
+        seen = set(heads)
+        stack = list(seen)
+        while stack and not sought <= seen:
+            fresh = set(self.previous.get(stack.pop(), ())) - seen
+            seen |= fresh
+            stack += fresh
+        return sought <= seen
 
     def active(self, device: DeviceId) -> bool:
         """Say whether the device may speak for the account now."""

@@ -36,7 +36,14 @@ def resolve(links: Iterable[ChainLink]) -> Membership:
     key = genesis.device_key
     assert key is not None and genesis.device_name is not None  # by crypto.chain.parse
     first = Device(device_id(genesis.account, key), key, genesis.device_name, admin=True, active=True)
-    return Membership(genesis.account, heads(chain.values()), frozenset(chain), {first.id: first}, _nickname(chain, ancestors))
+    return Membership(
+        genesis.account,
+        heads(chain.values()),
+        frozenset(chain),
+        {first.id: first},
+        _nickname(chain, ancestors),
+        {link.id: link.previous for link in chain.values()},
+    )
 
 
 def heads(links: Iterable[ChainLink]) -> tuple[ChainLinkId, ...]:

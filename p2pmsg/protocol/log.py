@@ -66,13 +66,23 @@ def check(event: Event, held: Held, author: Membership, *, mine: bool, now_ms: i
         return Verdict.HOLD_HEADS
     if not author.active(header.device):
         raise PeerMisbehaved("an event's device may not speak for its account")
-    if held.predecessor is not None and header.hlc <= held.predecessor.hlc:
-        raise PeerMisbehaved("an event's clock does not exceed its predecessor's")
+    _check_growth(header, held, author)
     if event.body is None and not _lifetime_over(header, now_ms):
         return Verdict.HOLD_BODY
     if mine:
         return Verdict.OLD_COPY
     return Verdict.FORK if held.at_seq else Verdict.ACCEPT
+
+
+def _check_growth(header: Header, held: Held, author: Membership) -> None:
+    """Along a log clocks and heads only grow."""
+    before = held.predecessor
+    if before is not None and header.hlc <= before.hlc:
+        raise PeerMisbehaved("an event's clock does not exceed its predecessor's")
+    if not header.account_heads:
+        raise PeerMisbehaved("an event names no heads of its author's chain")
+    if before is not None and not author.cover(header.account_heads, before.account_heads):
+        raise PeerMisbehaved("an event names older heads than its predecessor")
 
 
 def _lifetime_over(header: Header, now_ms: int) -> bool:

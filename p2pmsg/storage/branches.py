@@ -13,7 +13,7 @@ from p2pmsg.model.events import Event, Tip
 from p2pmsg.model.ids import ID_BYTES, ChainLinkId, EventId
 from p2pmsg.protocol.log import Held
 from p2pmsg.storage.cipher import Db
-from p2pmsg.storage.stored import Author
+from p2pmsg.storage.stored import Author, event_of_row
 from p2pmsg.storage.views import View
 
 _NOTHING: Final[frozenset[EventId]] = frozenset()
@@ -102,7 +102,7 @@ class Log:
             ),
         ).lastrowid
         assert row is not None
-        tip = Tip(header.seq, event.id, header.hlc, header.account_heads)
+        tip = tip_of(event)
         if branch in self.ends:
             self.ends[branch].tip = tip
         else:
@@ -137,10 +137,14 @@ class Log:
         return branch
 
     def _predecessor(self, event: Event) -> Tip | None:
-        sql = "SELECT hlc FROM event WHERE id = ? AND conversation = ? AND device = ? AND seq = ?"
-        seq = event.header.seq - 1
-        row = self._db.execute(sql, (event.header.previous, *self._key, seq)).fetchone()
-        return Tip(seq, event.header.previous, row[0]) if row else None
+        sql = "SELECT header, signature, body FROM event WHERE id = ? AND conversation = ? AND device = ? AND seq = ?"
+        row = self._db.execute(sql, (event.header.previous, *self._key, event.header.seq - 1)).fetchone()
+        return tip_of(event_of_row(row)) if row else None
+
+
+def tip_of(event: Event) -> Tip:
+    """Return an event as the end of a log."""
+    return Tip(event.header.seq, event.id, event.header.hlc, event.header.account_heads)
 
 
 def end_of_row(row: tuple[Any, ...]) -> End:

@@ -36,7 +36,7 @@ def test_what_is_held_around_an_event() -> None:
     assert (branch, held.predecessor) == (0, tip_of(events[1])) and not held.at_seq
     branch, held = log.around(events[1])
     assert branch is None and held.at_seq == {events[1].id}
-    assert held.predecessor is not None and (held.predecessor.seq, held.predecessor.id) == (1, events[0].id)
+    assert held.predecessor == tip_of(events[0])
     other = line(bob, TALK, ["B"], after=events[0])[0]
     branch, held = log.around(other)
     assert branch is None and held.at_seq == {events[1].id}

@@ -1,0 +1,41 @@
+"""`scripts/soak`: what takes too long for every run of the tests.
+
+scripts/soak kills [N] [--seed S]   daemons killed N (500) times under load, every promise checked after each
+scripts/soak seeds [N] [--seed S]   N (5000) walks through simulated worlds
+scripts/soak fuzz                   every decoder with many times the examples
+"""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import subprocess
+import sys
+
+from tests.soak.fuzz import TIMES
+
+KILLS, SEEDS = 500, 5000
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="scripts/soak", description="Try p2pmsg for longer than every run of the tests can.")
+    parser.add_argument("what", choices=("kills", "seeds", "fuzz"))
+    parser.add_argument("count", nargs="?", type=int, metavar="N", help=f"kills ({KILLS}) or seeds ({SEEDS}) to take")
+    parser.add_argument("--seed", type=int, help="the first seed, to see a failure again; at random without it")
+    options = parser.parse_args()
+    seed = secrets.randbelow(10**9) if options.seed is None else options.seed
+    if options.what == "kills":
+        from tests.soak import kills
+
+        return 0 if kills.run(options.count or KILLS, seed) else 1
+    if options.what == "seeds":
+        from tests.simulation.soak import soak
+
+        return 1 if soak(options.count or SEEDS, seed) else 0
+    sys.stdout.write(f"{TIMES} times the examples\n")
+    sys.stdout.flush()
+    return subprocess.run([sys.executable, "-m", "pytest", "-p", "tests.soak.fuzz", "tests/hostile/test_fuzz.py"]).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -93,7 +93,7 @@ def encode_invite(account: AccountId, secret: bytes, port: int, hosts: Sequence[
     """Return `P2PMSG:` and base32 (RFC 4648, no padding) of the invite, at most 119 characters, all of them alphanumeric for a QR code."""
     raw = bytes((_VERSION,)) + account + secret + port.to_bytes(2, "big") + encode_hosts(hosts, INVITE_ADDRESS_BYTES)
     raw += binascii.crc_hqx(raw, 0xFFFF).to_bytes(2, "big")
-    return _PREFIX + base64.b32encode(raw).decode().rstrip("=")
+    return _PREFIX + _base32(raw)
 
 
 def decode_invite(text: str) -> Invite:
@@ -102,8 +102,9 @@ def decode_invite(text: str) -> Invite:
     Raises:
         InviteMalformed: it is none, was cut or mistyped, is of another version, or names no address.
     """
-    text = text.strip().upper()
-    if not text.startswith(_PREFIX) or len(text) > limits.INVITE_CHARACTERS or not text.isascii():
+    typed = text.strip()
+    text = typed.upper()
+    if not typed.isascii() or not text.startswith(_PREFIX) or len(text) > limits.INVITE_CHARACTERS:
         raise InviteMalformed(
             f"This is no invite: it does not start with {_PREFIX} or is longer than {limits.INVITE_CHARACTERS} characters."
         )
@@ -113,7 +114,7 @@ def decode_invite(text: str) -> Invite:
     except binascii.Error as error:
         raise InviteMalformed("The invite has characters that none can have, or was cut.") from error
     head = 1 + ID_BYTES + _SECRET_BYTES
-    if len(raw) < head + 4 or binascii.crc_hqx(raw[:-2], 0xFFFF) != int.from_bytes(raw[-2:], "big"):
+    if len(raw) < head + 4 or _base32(raw) != coded or binascii.crc_hqx(raw[:-2], 0xFFFF) != int.from_bytes(raw[-2:], "big"):
         raise InviteMalformed("The invite was cut or mistyped: its check sum is wrong.")
     if raw[0] != _VERSION:
         raise InviteMalformed("The invite was made by another version of p2pmsg.", hint="Install the same version on both machines.")
@@ -125,3 +126,8 @@ def decode_invite(text: str) -> Invite:
     if not hosts or port == 0:
         raise InviteMalformed("The invite names no address to reach its maker at.")
     return Invite(AccountId(raw[1 : 1 + ID_BYTES]), raw[1 + ID_BYTES : head], tuple(Address(host, port) for host in hosts))
+
+
+def _base32(raw: bytes) -> str:
+    """Return the one text form of bytes: without padding, and with zeros in what bits are left over."""
+    return base64.b32encode(raw).decode().rstrip("=")

@@ -49,9 +49,8 @@ def run(count: int, seed: int) -> bool:
                     return False
                 flights.append(in_flight)
                 backs_s.append(back_s)
-        _say(
-            f"{len(flights)} kills: in flight {min(flights)} to {max(flights)}, back in {median(backs_s):.2f} s, at most {max(backs_s):.2f} s"
-        )
+        back = f"back in {median(backs_s):.2f} s, at most {max(backs_s):.2f} s"
+        _say(f"{len(flights)} kills: {min(flights)} to {max(flights)} in flight, {back}")
     return True
 
 

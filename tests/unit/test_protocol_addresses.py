@@ -56,7 +56,9 @@ def test_what_no_longer_fits_is_left_out() -> None:
     assert addresses.encode_hosts(["10.0.0.1"], 4) == b""
 
 
-@pytest.mark.parametrize("packed", [b"\x00", b"\x04\x00\x00\x00\x00", b"\x01\x0a\x00\x00", b"\x01", b"\x02" + bytes(7), b"\x03" + bytes(15)])
+@pytest.mark.parametrize(
+    "packed", [b"\x00", b"\x04\x00\x00\x00\x00", b"\x01\x0a\x00\x00", b"\x01", b"\x02" + bytes(7), b"\x03" + bytes(15)]
+)
 def test_unknown_kinds_and_cut_entries_are_refused(packed: bytes) -> None:
     for data in (packed, b"\x01\x0a\x00\x00\x01" + packed):
         with pytest.raises(PeerMisbehaved):

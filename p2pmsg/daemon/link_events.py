@@ -59,6 +59,9 @@ class LinkEvents:
         node = self._node
         if isinstance(result, BaseException):
             _log.error("a contact could not be stored: %s", result)
+            if link.joining is not None:
+                joining, link.joining = link.joining, None
+                joining.failed(result if isinstance(result, Exception) else False)
             node.linkage.close(link.number, REFUSED)
             return
         if isinstance(result, Ended):

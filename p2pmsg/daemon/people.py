@@ -72,11 +72,11 @@ class People:
     # -- doors
 
     def rows(self, now: float) -> tuple[GateRow, ...]:
-        """Return all gate rows as they stand now: an invite whose time is over has ended."""
-        return tuple(
-            replace(row, ended=Ended.EXPIRED) if row.ended is None and self.invite_ends.get(row.reference, now) < now else row
-            for row in self.gates
-        )
+        """Return all gate rows as they stand now: an invite whose time is over, or not known (it was over long ago), has ended."""
+        return tuple(replace(row, ended=Ended.EXPIRED) if self._is_over(row, now) else row for row in self.gates)
+
+    def _is_over(self, row: GateRow, now: float) -> bool:
+        return row.purpose is Purpose.INVITE and row.ended is None and self.invite_ends.get(row.reference, float("-inf")) < now
 
     def gate_to(self, account: AccountId, turn: int) -> GateRow | None:
         """Return the gate row to dial a contact with: the newest, after refusals the ones before it in turn."""

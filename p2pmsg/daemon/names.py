@@ -71,16 +71,7 @@ def find_contact(people: People, typed: str) -> Contact:
     if tilde:
         named = [c for c in people.contacts.values() if fold(c.shown) == fold(name) and c.account.hex().startswith(suffix.lower())]
         return _only(people, typed, named if len(suffix) >= _PREFIX_MIN else [])
-    everybody = list(people.contacts.values())
-    for matches in (
-        [c for c in everybody if c.name is not None and fold(c.name) == fold(typed)],
-        [c for c in everybody if c.name is None and fold(c.nickname) == fold(typed)],
-        [c for c in everybody if fold(c.nickname) == fold(typed)],
-        _by_id(people, typed),
-    ):
-        if matches:
-            return _only(people, typed, matches)
-    raise ContactNotFound(f"There is no contact {typed!r}.")
+    return _only(people, typed, _named(people, typed) or _by_id(people, typed))
 
 
 def find_conversation(people: People, typed: str) -> tuple[Conversation, Contact | None]:
@@ -90,10 +81,23 @@ def find_conversation(people: People, typed: str) -> tuple[Conversation, Contact
         ContactNotFound, Ambiguous.
     """
     own = people.own()
-    if fold(typed) == "me" or _is_prefix(typed, own.id.hex()) or _is_prefix(typed, people.me.account.hex()):
+    mine = _is_prefix(typed, own.id.hex()) or _is_prefix(typed, people.me.account.hex())
+    if fold(typed) == "me" or (mine and not _named(people, typed) and not _by_id(people, typed)):
         return own, None
     contact = find_contact(people, typed)
+    if mine and not _named(people, typed):
+        raise Ambiguous(f"{typed!r} may be you or a contact.", candidates=["me", with_suffix(people, contact)])
     return people.direct(contact.account), contact
+
+
+def _named(people: People, typed: str) -> list[Contact]:
+    """Return whom a name means: local names before nicknames in use before those that a local name hides."""
+    everybody = list(people.contacts.values())
+    return (
+        [c for c in everybody if c.name is not None and fold(c.name) == fold(typed)]
+        or [c for c in everybody if c.name is None and fold(c.nickname) == fold(typed)]
+        or [c for c in everybody if fold(c.nickname) == fold(typed)]
+    )
 
 
 def _by_id(people: People, typed: str) -> list[Contact]:

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,7 +42,8 @@ class Machine:
     @property
     def environment(self) -> dict[str, str]:
         path = f"{self.home}/.local/bin:{Path(sys.executable).parent}:/usr/bin:/bin"
-        return {"HOME": str(self.home), "PATH": path, "TERM": "dumb", "TZ": "UTC"}
+        cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")  # where the environment of a read-only checkout lies
+        return {"HOME": str(self.home), "XDG_CACHE_HOME": cache, "PATH": path, "TERM": "dumb", "TZ": "UTC"}
 
     def run(self, block: str, typed: str = "") -> str:
         """Run a block with standard error on a terminal; return what it printed. Every command in it must succeed."""
@@ -156,7 +157,7 @@ class Play:
             bot.wait(10)
 
 
-def _until(holds) -> None:  # type: ignore[no-untyped-def]
+def _until(holds: Callable[[], object]) -> None:
     deadline = time.monotonic() + 20
     while not holds():
         assert time.monotonic() < deadline

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from p2pmsg.crypto import gates
 from p2pmsg.daemon.announcer import Announcer
 from p2pmsg.daemon.linkage import Joining
-from p2pmsg.daemon.load import PRESENCE_KEY, load_people
+from p2pmsg.daemon.load import PRESENCE_KEY, invite_ends, load_people
 from p2pmsg.daemon.node import Node
-from p2pmsg.errors import P2pmsgError, StorageFull
+from p2pmsg.errors import InviteExpired, P2pmsgError, StorageFull
 from p2pmsg.model.addresses import Interface, Path
 from p2pmsg.model.events import Conversation, ConversationKind, Event, Kind, Tip
 from p2pmsg.model.gates import GateRow, Purpose
@@ -70,7 +70,11 @@ class Process:
         world = machine.world
         self.clock = NodeClock(world.scheduler, machine.wall_ms, began=world.rng.uniform(0, 1e5))
         self.endpoint = Endpoint(world.network, self.clock, machine.host)
-        self.node = Node(load_people(machine.db), Disk(machine, self.clock), self.endpoint, self.clock, _PATHS)  # type: ignore[arg-type]
+        people = load_people(machine.db)
+        people.invite_ends = invite_ends(machine.db, self.clock.now(), machine.wall_ms())
+        self.node = Node(people, Disk(machine, self.clock), self.endpoint, self.clock, _PATHS)  # type: ignore[arg-type]
+        self.node.old_copy = log_store.is_old_copy(machine.db)
+        self.node.people.invite_ends = invite_ends(machine.db, self.clock.now(), machine.wall_ms())
         self.endpoint.listener = self.node.linkage  # type: ignore[assignment]
         self.node.network = lambda address: "lan"
         self.announcer = Announcer(self.node, self.endpoint)  # type: ignore[arg-type]
@@ -255,8 +259,9 @@ class Machine:
         return Invite(self.account, secret, tuple(decode_announced(wire_address(self.host))))
 
     def offers(self, invite: Invite) -> bool:
-        """Say whether an invite of this machine's user is stored."""
-        return any(row.id == gates.invite_id(invite.secret) for row in doors.invites(self.db, 0))
+        """Say whether an invite of this machine's user can still be used, at least by whoever has used it."""
+        rows = self.node.people.rows(self.node.clock.now())
+        return any(row.reference == gates.invite_id(invite.secret) and (row.ended is None or row.spent_by) for row in rows)
 
     def join(self, invite: Invite) -> None:
         """Use an invite, again and again while this process lives and nobody refuses, as `contact add` does."""
@@ -271,7 +276,7 @@ class Machine:
         def failed(reason: Exception | bool) -> None:
             if reason is False:
                 process.clock.call_in(_JOIN_AGAIN_S, attempt)
-            elif reason is not True and not isinstance(reason, StorageFull) and not self.world.excused(self):
+            elif reason is not True and not isinstance(reason, InviteExpired | StorageFull) and not self.world.excused(self):
                 self.world.fail(f"{self.name} could not use an invite: {reason!r}")
 
         def attempt() -> None:
@@ -310,7 +315,7 @@ class Machine:
     def _new_database(self) -> Db:
         db, person = open_memory(), self.person
         own = Conversation(gates.self_conversation(self.account), ConversationKind.SELF, (self.account,))
-        setting = encode_body(SettingBody(PRESENCE_KEY, [seeded(f"{person.seed}/presence"), 1]), bytes(16))
+        setting = encode_body(SettingBody(PRESENCE_KEY, [seeded(f"{person.name}/presence"), 1]), bytes(16))
 
         def make(tip: Tip | None) -> Event:
             hlc = log.next_hlc(self.wall_ms(), 0, 0)

@@ -213,7 +213,7 @@ class World:
             machine.process.announce()
 
     def _join_again(self, inviter: str, guest: str) -> None:
-        """Use the same invite again, unless a crash came before it was stored."""
+        """Use the same invite again, unless a crash came before it was stored, or its maker's clock has jumped over its end."""
         invite = self.wanted[inviter, guest]
         if self.machines[inviter].offers(invite):
             self.machines[guest].join(invite)

@@ -112,6 +112,8 @@ class Play:
             self.invite = out.strip()
         if "init" in block:
             assert len(re.findall(r"\b\d+\.? +[a-z]+\b", machine.screen)) == 24, machine.screen
+        if "Lunch" in block:
+            assert out.startswith("sent")
         if "read" in block:
             assert "Ann: Lunch at noon?" in out
         if "history" in block:

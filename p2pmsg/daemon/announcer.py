@@ -79,8 +79,13 @@ class Announcer:
             self._discovery.replay()
 
     def _tags(self, nonce: bytes, addresses: bytes) -> bytes:
-        """Return 8 tags, shuffled, the unused ones random: their number tells nothing."""
-        tags = [gates.tag(self._node.people.me.presence_key, nonce, addresses)]
+        """Return 8 tags, shuffled, the unused ones random: their number tells nothing.
+
+        A contact whose HELLO never came may not have mine either: until then the pair's key recognises me.
+        """
+        people = self._node.people
+        pending = [contact.pair_key for contact in people.contacts.values() if contact.presence_key is None]
+        tags = [gates.tag(key, nonce, addresses) for key in (people.me.presence_key, *pending)][: limits.TAGS]
         tags += [os.urandom(gates.TAG_BYTES) for _ in range(limits.TAGS - len(tags))]
         random.SystemRandom().shuffle(tags)
         return b"".join(tags)

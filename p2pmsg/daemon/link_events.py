@@ -74,6 +74,7 @@ class LinkEvents:
         if contact is not None:
             node.people.contacts[contact.account] = contact
             node.presence.contact_added(contact.account, node.clock.now())
+            node.presence.met(contact.account, link.address, link.path, node.clock.now())
             node.contact_changed(contact.account)
         node.open_conversation(node.people.direct(peering.account), result.tips)
         node.linkage.committed(link.number)

@@ -56,6 +56,12 @@ class Presence:
         for address in self._static:
             self._place(whereabouts, address, Path.STATIC, now)
 
+    def met(self, account: AccountId, address: Address, path: Path, now: float) -> None:
+        """The contact was at an address, though that link may end before it is open: it is tried there again."""
+        if (whereabouts := self._contacts.get(account)) is not None:
+            whereabouts.places.setdefault(address, _Place(path, now, now + limits.REDIAL_EVERY_S, redial=True))
+            self._trim(whereabouts)
+
     def contact_removed(self, account: AccountId) -> None:
         self._contacts.pop(account, None)
 

@@ -142,3 +142,16 @@ def test_a_removed_contact_is_forgotten() -> None:
     assert who.poll(0.0) == []
     who.link_closed(BOB, HERE, 0.0, said_goodbye=False)
     who.dial_ended(BOB, HERE, 0.0)
+
+
+def test_where_a_contact_was_met_it_is_tried_again_though_no_link_came_of_it() -> None:
+    who = presence()
+    who.met(BOB, HERE, Path.INCOMING, 0.0)
+    assert who.poll(0.0) == []
+    assert who.poll(limits.REDIAL_EVERY_S) == [Dial(BOB, HERE, Path.INCOMING, True)]
+
+
+def test_where_a_stranger_was_met_is_not_kept() -> None:
+    who = presence()
+    who.met(CARL, HERE, Path.INCOMING, 0.0)
+    assert who.deadline is None

@@ -192,7 +192,7 @@ class Replication:
                 giver.withheld.add(key)
         if stored.accepted:
             for peer in self._sharing(shared):
-                if peer is not giver and peer.device[:PREFIX_BYTES] != key[1]:
+                if peer is not giver:  # the author is told, too: the link by which he gave it may have ended
                     peer.tell({key}, now + limits.HAVE_DELAY_S)
         if self._asks.answered(key, giver, stored, now) and giver is not None:
             self._out.append(LookUpIds(link, conversation, device, tuple(samples(shared.top(key[1])))))

@@ -13,8 +13,8 @@ from p2pmsg.errors import PeerMisbehaved
 from p2pmsg.model.events import Claim, Conversation, ConversationKind, Event, Kind, Tip
 from p2pmsg.model.ids import AccountId, ConversationId, DeviceId, LinkNumber
 from p2pmsg.protocol import log, wire
-from p2pmsg.protocol.messages import LoadEvents, LookUpIds, MarkQueued, MarkSent, ReceiveEvents, SendMessage, StoreAck
 from p2pmsg.protocol.asking import Stored
+from p2pmsg.protocol.messages import LoadEvents, LookUpIds, MarkQueued, MarkSent, ReceiveEvents, SendMessage, StoreAck
 from p2pmsg.protocol.replication import Replication
 
 ANN, BOB = AccountId(b"a" * 32), AccountId(b"b" * 32)
@@ -186,7 +186,7 @@ def test_a_new_message_is_pushed_at_once_and_once() -> None:
 
 
 def test_nothing_is_handed_over_before_the_peer_has_compared() -> None:
-    ann, bob, link = two()
+    ann, bob, _ = two()
     ann.core.link_opened(L, BOB, bob.device, 0.0)
     ann.write()
     assert [type(c.message) for c in ann.step()] == [wire.Have, wire.Have]
@@ -208,7 +208,7 @@ def test_ten_thousand_waiting_messages_stay_within_the_window() -> None:
 
 
 def test_the_window_closes_at_one_mebibyte_and_opens_with_acknowledgements() -> None:
-    ann, bob, link = two()
+    ann, bob, _ = two()
     ann.core.link_opened(L, BOB, bob.device, 0.0)
     ann.core.have_received(L, wire.Have(True, []), 0.0)
     events = [ann.write(b"x" * 60_000) for _ in range(40)]
@@ -246,6 +246,24 @@ def test_messages_of_both_meet_after_a_cut_in_the_middle() -> None:
     link.join(ann, bob, 2)
     link.run()
     assert same(ann, bob)
+
+
+def test_what_was_stored_only_after_its_link_had_ended_is_acknowledged_on_the_next() -> None:
+    ann, bob, link = two()
+    link.join(ann, bob)
+    link.run()
+    event = ann.write()
+    (frame,) = [command.message for command in ann.step()]
+    bob.take(frame, L)
+    (receive,) = bob.core.poll(0.0)
+    link.cut(ann, bob)
+    link.join(ann, bob, 2)
+    for command in bob.step():  # what bob holds is told before the transaction is over, what ann holds is heard after it
+        ann.take(command.message, command.link)
+    assert isinstance(receive, ReceiveEvents)
+    bob._store(receive)
+    link.run(until=1.0)
+    assert bob.logs[ann.device] == [event] and ann.acked == {BOB: 1}
 
 
 def test_after_quiescence_a_comparison_moves_nothing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import blake2s
 from typing import Final
 
@@ -38,11 +39,13 @@ def tag(key: bytes, nonce: bytes, addresses: bytes) -> bytes:
     return blake2s(b"".join((domains.TAG, nonce, addresses)), key=key, digest_size=TAG_BYTES).digest()
 
 
+@lru_cache(maxsize=256)
 def self_conversation(account: AccountId) -> ConversationId:
     """Return the id of the conversation that an account has with itself."""
     return ConversationId(digest(domains.SELF, account))
 
 
+@lru_cache(maxsize=4096)  # asked for with every message and every name that is typed
 def direct_conversation(a: AccountId, b: AccountId) -> ConversationId:
     """Return the id of the conversation of two accounts."""
     return ConversationId(digest(domains.DIRECT, *sorted((a, b))))

@@ -52,7 +52,7 @@ class Messaging:
             event = node.write(db, conversation, TextBody(text))
             if key is not None:
                 queries.keep_key(db, key, event.id, wall)
-            return event, queries.messages(db, [event.id])[event.id]
+            return event, queries.as_written(event, conversation, node.people.me.account, text)
 
         row: MessageRow = (await node.run_write(job))[1]
         return row

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 
 from p2pmsg.config import limits
 from p2pmsg.daemon.people import People
@@ -20,6 +21,10 @@ _PREFIX_MIN = 4
 def fold(name: str) -> str:
     """Return the form in which names are compared: NFC, without case."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+_folded = lru_cache(maxsize=4096)(fold)
+"""The same for names of contacts, which are short; what is typed may be anything, and is not kept."""
 
 
 def check_name(people: People, name: str, account: AccountId | None = None) -> str:
@@ -48,7 +53,8 @@ def check_own_name(name: str) -> str:
 
 def shown(people: People, contact: Contact) -> str:
     """Return a contact's name for JSON: with a suffix only where two contacts share it."""
-    same = [other for other in people.contacts.values() if fold(other.shown) == fold(contact.shown)]
+    own = _folded(contact.shown)
+    same = [other for other in people.contacts.values() if _folded(other.shown) == own]
     return contact.shown if len(same) < 2 else with_suffix(people, contact)
 
 
@@ -69,7 +75,8 @@ def find_contact(people: People, typed: str) -> Contact:
     """
     name, tilde, suffix = typed.rpartition("~")
     if tilde:
-        named = [c for c in people.contacts.values() if fold(c.shown) == fold(name) and c.account.hex().startswith(suffix.lower())]
+        wanted = fold(name)
+        named = [c for c in people.contacts.values() if _folded(c.shown) == wanted and c.account.hex().startswith(suffix.lower())]
         return _only(people, typed, named if len(suffix) >= _PREFIX_MIN else [])
     return _only(people, typed, _named(people, typed) or _by_id(people, typed))
 
@@ -92,11 +99,11 @@ def find_conversation(people: People, typed: str) -> tuple[Conversation, Contact
 
 def _named(people: People, typed: str) -> list[Contact]:
     """Return whom a name means: local names before nicknames in use before those that a local name hides."""
-    everybody = list(people.contacts.values())
+    everybody, wanted = list(people.contacts.values()), fold(typed)
     return (
-        [c for c in everybody if c.name is not None and fold(c.name) == fold(typed)]
-        or [c for c in everybody if c.name is None and fold(c.nickname) == fold(typed)]
-        or [c for c in everybody if fold(c.nickname) == fold(typed)]
+        [c for c in everybody if c.name is not None and _folded(c.name) == wanted]
+        or [c for c in everybody if c.name is None and _folded(c.nickname) == wanted]
+        or [c for c in everybody if _folded(c.nickname) == wanted]
     )
 
 

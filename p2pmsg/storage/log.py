@@ -9,14 +9,14 @@ from collections.abc import Callable
 
 from p2pmsg.errors import MessageNotFound
 from p2pmsg.model.events import Conversation, Event, Kind, Tip
-from p2pmsg.model.ids import ConversationId, DeviceId, EventId
+from p2pmsg.model.ids import PREFIX_BYTES, ConversationId, DeviceId, EventId
 from p2pmsg.storage import feed, numbers
 from p2pmsg.storage.branches import Log
 from p2pmsg.storage.cipher import Db
 from p2pmsg.storage.delivery import count_unread, store_ack
 from p2pmsg.storage.ranges import give, ids_at, tips
 from p2pmsg.storage.receiving import OLD_COPY, CheckContext, ForkProof, Received, receive
-from p2pmsg.storage.stored import author_of
+from p2pmsg.storage.stored import Author
 from p2pmsg.storage.views import View
 
 __all__ = [
@@ -39,13 +39,13 @@ __all__ = [
 def append(db: Db, conversation: Conversation, device: DeviceId, make: Callable[[Tip | None], Event], now_ms: int) -> Event:
     """Write the event that `make` builds on the end of my device's log, show it, and return it."""
     number = numbers.number_of_conversation(db, conversation)
-    me = numbers.my_account(db)
-    writer = numbers.number_of_device(db, device, me)
+    writer = numbers.number_of_device(db, device, numbers.my_account(db))
     log = Log(db, number, writer)
     end = log.ends.get(0)
     event = make(end.tip if end else None)
     view = View(db, number, now_ms)
-    log.write(event, view, author_of(db, writer, me=me), now_ms, branch=0, checked=True, skew_ms=None)
+    author = Author(writer, device[:PREFIX_BYTES], mine=True, this=True)
+    log.write(event, view, author, now_ms, branch=0, checked=True, skew_ms=None)
     log.close()
     view.close()
     return event

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+from weakref import WeakKeyDictionary
+
 from p2pmsg.errors import ConversationNotFound, NotInitialized
 from p2pmsg.model.events import Conversation, ConversationKind
 from p2pmsg.model.ids import AccountId, ConversationId, DeviceId
 from p2pmsg.storage.cipher import Db
+
+_IDENTITIES: Final[WeakKeyDictionary[Db, tuple[int, AccountId]]] = WeakKeyDictionary()
+"""My account's number and id in each open database: asked for with every event, made once and never changed."""
 
 
 def number_of_account(db: Db, account: AccountId) -> int:
@@ -71,10 +77,7 @@ def my_account(db: Db) -> int:
     Raises:
         NotInitialized: this database has no identity yet.
     """
-    found = _number(db, "SELECT a.number FROM identity i JOIN account a ON a.id = i.account")
-    if found is None:
-        raise NotInitialized("This profile has no identity yet.")
-    return found
+    return _mine(db)[0]
 
 
 def my_id(db: Db) -> AccountId:
@@ -83,10 +86,16 @@ def my_id(db: Db) -> AccountId:
     Raises:
         NotInitialized: this database has no identity yet.
     """
-    row = db.execute("SELECT account FROM identity").fetchone()
-    if row is None:
-        raise NotInitialized("This profile has no identity yet.")
-    return AccountId(row[0])
+    return _mine(db)[1]
+
+
+def _mine(db: Db) -> tuple[int, AccountId]:
+    if (known := _IDENTITIES.get(db)) is None:
+        row = db.execute("SELECT a.number, a.id FROM identity i JOIN account a ON a.id = i.account").fetchone()
+        if row is None:
+            raise NotInitialized("This profile has no identity yet.")
+        known = _IDENTITIES[db] = row[0], AccountId(row[1])
+    return known
 
 
 def _peer(db: Db, conversation: Conversation) -> int | None:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from p2pmsg.config import limits
 from p2pmsg.errors import Ambiguous, MessageNotFound
+from p2pmsg.model.events import Conversation, Event
 from p2pmsg.model.ids import ID_BYTES, AccountId, ConversationId, DeviceId, EventId
 from p2pmsg.storage import numbers
 from p2pmsg.storage.cipher import Db
@@ -118,6 +119,26 @@ def messages(db: Db, events: Iterable[EventId]) -> dict[EventId, MessageRow]:
         row = db.execute("SELECT number FROM event WHERE id = ?", (event,)).fetchone()
         found += [row[0]] if row is not None else []
     return {row.id: row for row in _rows(db, found)}
+
+
+def as_written(event: Event, conversation: Conversation, me: AccountId, text: str) -> MessageRow:
+    """Return a text of mine as `messages` would in the transaction that wrote it."""
+    header = event.header
+    return MessageRow(
+        id=event.id,
+        conversation=header.conversation,
+        kind="text",
+        account=me,
+        device=header.device,
+        seq=header.seq,
+        mine=True,
+        text=text,
+        sent_ms=header.hlc >> 16,
+        received_ms=None,
+        skew_ms=None,
+        unread=False,
+        deliveries=tuple(DeliveryRow(member, None, None) for member in conversation.members if member != me),
+    )
 
 
 def find_message(db: Db, prefix: str) -> MessageRow:

@@ -33,12 +33,11 @@ class View:
         self._feed_ms = None if silent else now_ms
         self._now_ms = now_ms
         self._me = numbers.my_account(db)
-        self._id, self._kind, self._peer = db.execute(
-            "SELECT id, kind, peer FROM conversation WHERE number = ?", (conversation,)
+        self._id, self._kind, self._peer, self._anything_waits = db.execute(
+            "SELECT id, kind, peer, EXISTS (SELECT 1 FROM waiting) FROM conversation WHERE number = ?", (conversation,)
         ).fetchone()
         self._unread = 0
         self._read_upto: dict[int, int] = {}
-        self._anything_waits = db.execute("SELECT 1 FROM waiting LIMIT 1").fetchone() is not None
         self.messages: list[EventId] = []
         """Texts and system lines that came into view, in the order in which they did."""
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from p2pmsg.config import limits
 from p2pmsg.errors import Ambiguous, MessageNotFound
-from p2pmsg.model.events import Event
+from p2pmsg.model.events import Conversation, Event
 from p2pmsg.protocol.bodies import TextBody
 from p2pmsg.storage import log, queries
 from tests.unit.people import Person
@@ -174,3 +174,10 @@ def test_a_send_key_is_kept_for_seven_days(ann: Shelf) -> None:
     assert queries.sent_under(ann.db, "k", NOW + week) is None
     queries.keep_key(ann.db, "other", event.id, NOW + week)
     assert ann.db.execute("SELECT key FROM send_key").fetchall() == [("other",)]
+
+
+@pytest.mark.parametrize("talk", [TALK, own(ANN)], ids=["direct", "self"])
+def test_a_message_as_written_is_the_one_that_is_stored(ann: Shelf, talk: Conversation) -> None:
+    ann.meet(BOB)
+    event = ann.write(talk, TextBody("hello"))
+    assert queries.as_written(event, talk, ANN.account, "hello") == queries.messages(ann.db, [event.id])[event.id]

@@ -13,6 +13,7 @@ from p2pmsg.daemon.linkage import Link
 from p2pmsg.daemon.peering import Committed, commit_peering
 from p2pmsg.errors import PeerMisbehaved
 from p2pmsg.model.gates import Ended, Purpose
+from p2pmsg.model.ids import short
 from p2pmsg.protocol import wire
 from p2pmsg.protocol.handshake import Knowledge
 from p2pmsg.protocol.links import Opened
@@ -94,6 +95,7 @@ class LinkEvents:
             node.obey(loser)
             return
         node.obey(loser)
+        _log.info("link %d with %s opened (%s)", link.number, short(peering.device_id), link.path.value)
         node.accepted(peering.account)
         node.presence.link_opened(peering.account, link.address, link.path, now)
         node.replication.link_opened(link.number, peering.account, peering.device_id, now)
@@ -183,7 +185,7 @@ class LinkEvents:
             refused = code == REFUSED or link.broken
             if link.gate is not None and link.gate.purpose is Purpose.PAIR:
                 if refused:
-                    node.refused(link.account)
+                    node.refused(link.account, link.gate)
                 node.presence.dial_ended(link.account, link.address, now, refused=refused)
             elif link.joining is not None:
                 joining, link.joining = link.joining, None

@@ -30,15 +30,17 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Joining:
-    """What a dial for an invite is to become, and who hears of it."""
+    """What the dials for an invite are to become, and who hears of them."""
 
     name: str | None
     """The local name to give."""
     opened: Callable[[], None]
     failed: Callable[[Exception | bool], None]
     """Called with an error that ends the attempt, else with whether somebody refused."""
+    proven: LinkNumber | None = None
+    """The link whose other end proved first to hold the invite: the others go no further, or its maker would store two keys of one pair."""
 
 
 @dataclass(slots=True)
@@ -126,6 +128,8 @@ class Linkage:
             return
         if link.channel is not None:
             self._guarded(link, lambda: self._frame_on_channel(link, frame))
+        elif link.joining is not None and link.joining.proven not in (None, link.number):
+            self.close(link.number, BYE)
         elif link.handshake is not None:
             handshake = link.handshake
             self._guarded(link, lambda: handshake.receive(frame, self._clock.now()))
@@ -209,6 +213,8 @@ class Linkage:
         handshake = link.handshake
         if handshake is not None and handshake.proven:
             link.connection.frame_limit = limits.FRAME_BYTES
+            if link.joining is not None:
+                link.joining.proven = link.number
         deadline = handshake.deadline if handshake is not None and not link.broken else None
         if deadline == link.deadline:
             return

@@ -194,9 +194,11 @@ class Node:
             self.presence.sighted(account, hosts, path, self.clock.now())
             self.wake()
 
-    def refused(self, account: AccountId) -> None:
-        """A dial under this account's newest gate was refused: the next one uses the row before."""
-        self._refusals[account] = self._refusals.get(account, 0) + 1
+    def refused(self, account: AccountId, gate: GateRow) -> None:
+        """A dial under this gate was refused: the next one uses the row before. Further refusals of the same row change nothing more."""
+        turn = self._refusals.get(account, 0)
+        if self.people.gate_to(account, turn) == gate:
+            self._refusals[account] = turn + 1
 
     def accepted(self, account: AccountId) -> None:
         self._refusals.pop(account, None)

@@ -220,8 +220,9 @@ class _Attempt:
                 waiting.set()
 
         gate = GateRow(gates.invite_gate(self.invite.secret, self.invite.account), Purpose.INVITE, None)
+        joining = Joining(self.name, opened, failed)
         for address in self.addresses:
-            link = self.node.dial(self.invite.account, address, Path.INVITE, gate=gate, joining=Joining(self.name, opened, failed))
+            link = self.node.dial(self.invite.account, address, Path.INVITE, gate=gate, joining=joining)
             if link is not None:
                 links.append(link)
         try:

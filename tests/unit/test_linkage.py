@@ -452,3 +452,18 @@ def test_secrets_of_a_link_are_not_shown() -> None:
     here, _ = opened()
     text: Any = repr(here.link.peering)
     assert repr(TO_BOB.key) not in text
+
+
+def test_of_several_dials_for_an_invite_only_the_first_that_is_proven_goes_on() -> None:
+    here, peer = dialling([INVITE], INVITE)
+    first = here.link
+    second = Wire(listener=here.linkage)
+    here.linkage.dialled(Link(second, Path.INVITE, BOB.account, INVITE, first.joining))  # type: ignore[arg-type]
+    here.linkage.connection_ready(second, EXPORTER)  # type: ignore[arg-type]
+    answer = responder(knowledge(BOB, [INVITE])).feed(second.taken())
+    here.wire.take(peer.feed(here.wire.taken()))
+    second.take(answer)
+    assert second.closed == BYE
+    assert second.written == b""  # no PROVE: its maker stores nothing for this link
+    here.converse(peer)
+    assert here.ear.opened == [first]

@@ -19,7 +19,8 @@ from p2pmsg.errors import UsageError
 def inbox(session: Session, all_: bool) -> None:
     """List conversations with something unread, the most recent first."""
     found = session.call("inbox", all=all_)
-    session.show_all(found, lambda each: show.conversations(each, session.people), nothing="Nothing is unread.")
+    nothing = "Nothing was said yet." if all_ else "Nothing is unread."
+    session.show_all(found, lambda each: show.conversations(each, session.people), nothing=nothing)
 
 
 @command("history")

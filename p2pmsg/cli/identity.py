@@ -35,7 +35,7 @@ def init(session: Session, name: str, device: str | None, words_file: str | None
     )
     session.show(made, show.identity)
     if not session.json:
-        output.note("Next: p2pmsg daemon start")
+        output.note(output.of_profile("Next: p2pmsg daemon start", session.profile))
 
 
 @command("whoami")

@@ -72,9 +72,9 @@ def run(arguments: Sequence[str]) -> int:
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.ClickException as error:
-        return output.failed(_as_ours(error), as_object=_wants_json(arguments))
+        return output.failed(_as_ours(error), as_object=_wants_json(arguments), profile=session.profile)
     except P2pmsgError as error:
-        return output.failed(error, as_object=_wants_json(arguments))
+        return output.failed(error, as_object=_wants_json(arguments), profile=session.profile)
     finally:
         session.close()
     return 0

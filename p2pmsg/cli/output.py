@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import select
 import sys
 from typing import Any
@@ -76,14 +77,20 @@ def note(words: str) -> None:
     _write_stderr(words.encode(sys.getfilesystemencoding(), "backslashreplace") + b"\n")
 
 
-def failed(error: P2pmsgError, *, as_object: bool) -> int:
-    """Say on stderr what went wrong and return the exit status."""
+def failed(error: P2pmsgError, *, as_object: bool, profile: str | None = None) -> int:
+    """Say on stderr what went wrong and return the exit status; commands that are advised name the profile that was."""
+    hint = of_profile(error.hint, profile) if error.hint else error.hint
     if as_object:
-        _write_stderr(as_json({"error": error.as_json()}))
+        _write_stderr(as_json({"error": error.as_json() | {"hint": hint}}))
     else:
         lines = [f"Error: {text.line(error.message)}", *(f"  {text.line(name)}" for name in error.candidates)]
-        note("\n".join([*lines, f"Try: {text.line(error.hint)}"] if error.hint else lines))
+        note("\n".join([*lines, f"Try: {text.line(hint)}"] if hint else lines))
     return error.exit_status
+
+
+def of_profile(words: str, profile: str | None) -> str:
+    """Return advice whose commands name the profile: without it they would reach another person."""
+    return words if profile is None else re.sub(r"\bp2pmsg (?!--profile)", lambda _: f"p2pmsg --profile {profile} ", words)
 
 
 def _write(descriptor: int, data: bytes) -> None:

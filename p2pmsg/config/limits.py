@@ -5,7 +5,6 @@ from __future__ import annotations
 # -- text and names
 TEXT_BYTES = 65_536
 NAME_CHARACTERS = 64
-NICKNAME_BYTES = 256
 
 # -- chains
 CHAIN_LINK_BYTES = 4096
@@ -56,7 +55,6 @@ CLOCK_AHEAD_MS = 600_000
 # -- links
 IDLE_TIMEOUT_S = 9.0
 PING_AFTER_S = 3.0
-DIAL_TIMEOUT_S = 5.0
 OUTPUT_BYTES = 8 << 20
 """Unsent bytes after which a link is closed: its peer reads nothing."""
 RECEIVE_WINDOW_BYTES = 2 << 20

@@ -100,7 +100,7 @@ def _play(ann: _Person, bob: _Person) -> Iterator[tuple[str, str]]:
     _until(lambda: _states(ann, bob) == ["read"], "Ann's message was not seen as read")
     yield "read", "Each has read what the other wrote, and knows it."
     yield "crash", _survive_a_crash(ann, bob)
-    yield "transcript", "\n" + "\n".join(f"{message['from']['name']}: {message['text']}" for message in _texts(ann, bob))
+    yield "transcript", "\n".join(f"{message['from']['name']}: {message['text']}" for message in _texts(ann, bob))
 
 
 def _find_again(ann: _Person, bob: _Person) -> str:
@@ -127,7 +127,10 @@ def _survive_a_crash(ann: _Person, bob: _Person) -> str:
     _until(lambda: _state(ann, bob, message["id"]) in ("delivered", "read"), "the waiting message was not delivered")
     bob.ask("read", target=ann.account)
     _until(lambda: _state(ann, bob, message["id"]) == "read", "the waiting message was not read")
-    return "Bob's daemon was killed (kill -9) with a message on its way; restarted, it got the message, once."
+    held = [each for each in bob.ask("history", target=ann.account) if each["id"] == message["id"]]
+    if len(held) != 1:
+        raise P2pmsgError(f"Bob holds the waiting message {len(held)} times.")
+    return "Bob's daemon was killed (kill -9), and a message sent to him meanwhile; restarted, it got the message, once."
 
 
 def _texts(ann: _Person, bob: _Person) -> list[Json]:

@@ -98,7 +98,12 @@ class Surroundings(Listener):
 
     async def _follow(self) -> None:
         while True:
-            await self._moved.wait()
+            try:
+                async with asyncio.timeout(limits.EPOCH_S):
+                    await self._moved.wait()
+            except TimeoutError:
+                self._announcer.new_epoch()
+                continue
             self._moved.clear()
             home = self._home_network()
             await self._look()

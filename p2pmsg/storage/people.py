@@ -130,8 +130,9 @@ def set_presence(db: Db, account: AccountId, key: bytes, number: int) -> None:
 
 
 def forget(db: Db, account: AccountId) -> None:
-    """Drop what only this device keeps of somebody: gates, addresses, presence key. Log and chain stay."""
+    """Drop what only this device keeps of somebody: gates, invites he used, addresses, presence key. Log and chain stay."""
     number = numbers.number_of_account(db, account)
+    db.execute("DELETE FROM gate WHERE spent_by = ?", (number,))
     for table in ("gate", "last_known", "acquaintance"):
         db.execute(f"DELETE FROM {table} WHERE account = ?", (number,))
 

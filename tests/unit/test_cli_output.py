@@ -45,3 +45,9 @@ def test_lines(capfd: pytest.CaptureFixture[str]) -> None:
     output.json_line({"b": "ö"})
     output.note("c")
     assert capfd.readouterr() == ('a\n{"b":"ö"}\n', "c\n")
+
+
+def test_advice_names_the_profile_that_was_named() -> None:
+    assert output.of_profile("p2pmsg daemon start", "work") == "p2pmsg --profile work daemon start"
+    assert output.of_profile("p2pmsg --profile NAME COMMAND", "work") == "p2pmsg --profile NAME COMMAND"
+    assert output.of_profile("p2pmsg daemon start", None) == "p2pmsg daemon start"

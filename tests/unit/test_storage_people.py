@@ -8,7 +8,7 @@ from p2pmsg.config import limits
 from p2pmsg.errors import AlreadyInitialized, NotInitialized
 from p2pmsg.model.addresses import Address
 from p2pmsg.protocol import authority
-from p2pmsg.storage import people
+from p2pmsg.storage import doors, people
 from p2pmsg.storage.database import open_memory
 from tests.unit.people import Person, seeded
 from tests.unit.shelves import NOW, Shelf, own_identity
@@ -114,3 +114,10 @@ def test_values_of_this_device_alone(ann: Shelf, value: str | int | bytes) -> No
     people.put_meta(ann.db, "key", 0)
     people.put_meta(ann.db, "key", value)
     assert people.get_meta(ann.db, "key") == value
+
+
+def test_who_was_removed_has_no_way_back_by_the_invite_he_used(ann: Shelf) -> None:
+    doors.add_invite(ann.db, b"k" * 32, "0123456789abcdef", NOW, NOW + 1000)
+    doors.spend_invite(ann.db, "0123456789abcdef", BOB.account, NOW)
+    people.forget(ann.db, BOB.account)
+    assert doors.gates(ann.db, 0) == ()

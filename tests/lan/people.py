@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import p2pmsg
+from p2pmsg.config import limits
 from p2pmsg.rpc import client
 from tests.lan.lan import Lan
 
@@ -124,7 +125,9 @@ class Person:
 
     def texts(self, other: Person) -> list[Json]:
         """Return the messages with the other, oldest first."""
-        return [each for each in self.ask("history", target=other.account, n=1000) if each["kind"] == "text"]
+        lines = self.ask("history", target=other.account, n=limits.RPC_LIST)
+        assert len(lines) < limits.RPC_LIST, "more than one answer holds"
+        return [each for each in lines if each["kind"] == "text"]
 
     def got(self, other: Person) -> list[str]:
         """Return the texts that came from the other, in the order shown."""

@@ -50,6 +50,8 @@ class Peer:
     ack_due: set[LogKey] = field(default_factory=set)
     untold: set[LogKey] = field(default_factory=set)
     tell_at: float | None = None
+    looking: dict[LogKey, bool] = field(default_factory=dict)
+    """Logs whose ids are being looked up for this peer, and whether it claimed more of them meanwhile."""
     withheld: set[LogKey] = field(default_factory=set)
     """Logs of which this peer left something out: it is not asked for them again on this link."""
 

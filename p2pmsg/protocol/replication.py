@@ -114,6 +114,8 @@ class Replication:
     def have_received(self, link: LinkNumber, have: wire.Have, now: float) -> None:
         """The peer claims to hold these; what it does not share with me is passed over as if it did not exist."""
         peer = self._peers[link]
+        if len({entry.conversation for entry in have.conversations}) < len(have.conversations):
+            raise PeerMisbehaved("a conversation stands twice in one HAVE")
         for entry in have.conversations:
             shared = self._shared_with(peer, entry.conversation)
             if shared is None:
@@ -195,7 +197,7 @@ class Replication:
                 if peer is not giver:  # the author is told, too: the link by which he gave it may have ended
                     peer.tell({key}, now + limits.HAVE_DELAY_S)
         if self._asks.answered(key, giver, stored, now) and giver is not None:
-            self._out.append(LookUpIds(link, conversation, device, tuple(samples(shared.top(key[1])))))
+            self._look_up(giver, shared, device)
 
     def events_failed(self, link: LinkNumber, size_bytes: int) -> None:
         """Storage could not take events: nothing is acknowledged; the node closes the link, and the next one compares anew."""
@@ -225,6 +227,9 @@ class Replication:
         if peer is None:
             return
         key = (command.conversation, command.device[:PREFIX_BYTES])
+        if peer.looking.pop(key, False):  # more was claimed since
+            self._look_up(peer, shared, command.device)
+            return
         locator = [Claim(key[1], seq, event) for seq, event in sorted(found.items(), reverse=True)]
         for claim in peer.claims.get(key, ()):
             if found.get(claim.seq) == claim.id:
@@ -240,6 +245,7 @@ class Replication:
         for peer in self._peers.values():
             if peer.compare_at <= now:
                 peer.compare_at = now + limits.COMPARE_EVERY_S
+                peer.looking.clear()  # a look that storage could not take is made good now
                 self._compare(peer)
             self._flush(peer, now)
             self._pump(peer)
@@ -291,7 +297,18 @@ class Replication:
         elif claim.seq > shared.top(claim.device):
             self._asks.seek(key, now)
         else:
-            self._out.append(LookUpIds(peer.link, shared.value.id, device, (claim.seq, *samples(shared.top(claim.device)))))
+            self._look_up(peer, shared, device)
+
+    def _look_up(self, peer: Peer, shared: Shared, device: DeviceId) -> None:
+        """Have the ids read that tell whether the peer's claims of a log hold. One look a log at a time: a flood of claims costs two."""
+        key = (shared.value.id, device[:PREFIX_BYTES])
+        if key in peer.looking:
+            peer.looking[key] = True
+            return
+        peer.looking[key] = False
+        top = shared.top(key[1])
+        claimed = (claim.seq for claim in peer.claims.get(key, ()) if claim.seq <= top)
+        self._out.append(LookUpIds(peer.link, key[0], device, (*claimed, *samples(top))))
 
     def _acknowledged(self, peer: Peer, shared: Shared, acked: Mapping[DeviceId, Claim]) -> None:
         """Note what of my account's logs the device of another account holds."""

@@ -398,3 +398,27 @@ def test_more_on_its_way_than_allowed_closes_the_link() -> None:
     with pytest.raises(PeerMisbehaved):
         for event in events:
             bob.core.events_received(L, wire.Events([wire.sent_event(event)]))
+
+
+def test_a_flood_of_claims_makes_storage_look_once_at_a_time() -> None:
+    machine = Machine(ANN, "1", {DeviceId(b"1" * 32): ANN, DeviceId(b"2" * 32): BOB})
+    machine.write(push=False)
+    machine.core.conversation_opened(TALK, {DeviceId(b"1" * 32): ANN}, {machine.device: [Claim(b"1" * 8, 1, b"e" * 8)]})
+    machine.core.link_opened(L, BOB, DeviceId(b"2" * 32), 0.0)
+    for _ in range(50):
+        claims = [Claim(b"1" * 8, 1, os.urandom(8)) for _ in range(limits.HAVE_LOGS)]
+        machine.core.have_received(L, wire.Have(True, [wire.LogClaims(TALK.id, wire.pack_claims(claims))]), 0.0)
+    looks = [command for command in machine.core.poll(0.0) if isinstance(command, LookUpIds)]
+    assert len(looks) == 1
+    machine.core.ids_found(looks[0], {1: b"e" * 8}, 0.0)
+    again = [command for command in machine.core.poll(0.0) if isinstance(command, LookUpIds)]
+    assert len(again) == 1  # for what was claimed last
+    machine.core.ids_found(again[0], {1: b"e" * 8}, 0.0)
+    assert not any(isinstance(command, LookUpIds) for command in machine.core.poll(0.0))
+
+
+def test_a_conversation_stands_once_in_a_have() -> None:
+    machine = Machine(ANN, "1", {DeviceId(b"1" * 32): ANN})
+    machine.core.link_opened(L, BOB, DeviceId(b"2" * 32), 0.0)
+    with pytest.raises(PeerMisbehaved):
+        machine.core.have_received(L, wire.Have(True, [wire.LogClaims(TALK.id, b"")] * 2), 0.0)

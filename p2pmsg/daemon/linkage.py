@@ -160,11 +160,9 @@ class Linkage:
             self.send_frame(link, *wire.encode(message))
 
     def send_frame(self, link: Link, frame_type: int, payload: bytes) -> None:
-        if link.channel is None or link.broken:
-            return
-        link.connection.write(link.channel.send(frame_type, payload, self._clock.now()))
-        if link.channel.holding:
-            self._sink.hold_changed(link, True)
+        channel = link.channel
+        if channel is not None and not link.broken:
+            self._guarded(link, lambda: self._seal(link, channel, frame_type, payload))
 
     def close(self, number: LinkNumber, code: int) -> None:
         """Close now; the node hears of it at once."""
@@ -237,6 +235,12 @@ class Linkage:
                 link.opened_ms = self._clock.wall_ms()
                 link.connection.authenticated()
                 self._sink.link_opened(link)
+
+    def _seal(self, link: Link, channel: Channel, frame_type: int, payload: bytes) -> None:
+        was_holding = channel.holding
+        link.connection.write(channel.send(frame_type, payload, self._clock.now()))
+        if channel.holding and not was_holding:
+            self._sink.hold_changed(link, True)
 
     def _frame_on_channel(self, link: Link, frame: Frame) -> None:
         channel = link.channel

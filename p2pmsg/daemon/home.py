@@ -177,11 +177,11 @@ def _make_folder(folder: Path, made: list[Path]) -> None:
     while not missing[-1].parent.exists():
         missing.append(missing[-1].parent)
     for path in reversed(missing):
+        made.append(path)  # first: Ctrl-C may come as soon as it is there
         try:
             path.mkdir(mode=0o700)
         except FileExistsError:
-            continue
-        made.append(path)
+            made.remove(path)
 
 
 def _close_to_others(folder: Path) -> None:

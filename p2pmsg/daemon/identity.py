@@ -31,6 +31,7 @@ from p2pmsg.protocol import log
 from p2pmsg.protocol.bodies import SettingBody, encode_body
 from p2pmsg.storage import log as log_store
 from p2pmsg.storage import people as people_store
+from p2pmsg.storage.batches import run_alone
 from p2pmsg.storage.cipher import Db
 from p2pmsg.storage.database import close_database, open_database
 from p2pmsg.storage.people import OwnIdentity
@@ -63,7 +64,7 @@ def init(
     with contextlib.ExitStack() as undo:
         undo.callback(home.forget, made)
         lock = Lock.acquire(profile)
-        undo.callback(lock.forget) if made else undo.callback(lock.release)
+        undo.callback(lock.forget)
         if profile.initialized:
             undo.pop_all()
             lock.release()
@@ -99,17 +100,18 @@ def _built(profile: Profile, words_file: Path | None, recovery: Sequence[str]) -
     new_key = profile.key.with_name(profile.key.name + _NEW)
     new_database = profile.database.with_name(profile.database.name + _NEW)
     ours = [new_key, *(new_database.with_name(new_database.name + end) for end in ("", "-wal", "-shm"))]
-    for path in ours:
-        path.unlink(missing_ok=True)
     try:
+        with file_faults(profile.folder):
+            for path in (*ours, *profile.folder.glob(f"{new_key.name}.*")):  # of one that was killed
+                path.unlink(missing_ok=True)
         yield
         if words_file is not None:
             _write_words(words_file, recovery, ours)
         with file_faults(profile.folder):
             for end in ("-wal", "-shm"):
                 profile.database.with_name(profile.database.name + end).unlink(missing_ok=True)
-            new_database.rename(profile.database)
             ours.append(profile.database)
+            new_database.rename(profile.database)
             new_key.rename(profile.key)
             _sync_folder(profile.folder)
     except BaseException:
@@ -157,13 +159,16 @@ def _store(profile: Profile, key: bytes, entropy: bytes, name: str, device: str)
         backup,
         now_ms,
     )
+
+    def write(db: Db) -> None:
+        people_store.create_identity(db, me)
+        people_store.add_links(db, (genesis,), now_ms)
+        _first_event(db, me, genesis, now_ms)
+
     path = profile.database.with_name(profile.database.name + _NEW)
     opened = open_database(path, vault.database_key(key))
     try:
-        with opened.db.atomic():
-            people_store.create_identity(opened.db, me)
-            people_store.add_links(opened.db, (genesis,), now_ms)
-            _first_event(opened.db, me, genesis, now_ms)
+        run_alone(opened.db, write, path.parent)
     finally:
         close_database(opened.db)
     return me, (genesis,)

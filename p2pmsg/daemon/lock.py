@@ -13,6 +13,7 @@ import fcntl
 import json
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -29,25 +30,27 @@ PROBES_OUTLIVED_S = 0.1
 class Lock:
     """A profile's lock, held. Ends with `release`, with the block, or with the process."""
 
-    def __init__(self, profile: Profile, held: int, starting: int) -> None:
-        self._profile = profile
+    def __init__(self, held: int, starting: int, made: Sequence[Path]) -> None:
         self._held = held
         self._starting = starting
+        self._made = made
 
     @classmethod
     def acquire(cls, profile: Profile) -> Self:
-        """Take the lock of a profile whose folder exists; waits while another holder is getting ready.
+        """Take the lock of a profile whose folder exists; waits while another holder is getting ready. After a failure no file is left.
 
         Raises: AlreadyRunning (the other is ready), HomeUnusable, StorageFull.
         """
         with file_faults(profile.lock), contextlib.ExitStack() as undo:
-            starting = _open_and_wait(profile.folder / STARTING_FILE)
+            made: list[Path] = []
+            starting = _open_and_wait(profile.folder / STARTING_FILE, made)
             undo.callback(os.close, starting)
-            held = _open(profile.lock)
+            undo.callback(_unlink, made)
+            held = _open(profile.lock, made)
             undo.callback(os.close, held)
             if not _take(held):
                 raise AlreadyRunning(_who_runs(profile))
-            lock = cls(profile, held, starting)
+            lock = cls(held, starting, made)
             lock._write({})
             undo.pop_all()  # both files stay open from here on
             return lock
@@ -73,10 +76,8 @@ class Lock:
         self._held = self._starting = -1
 
     def forget(self) -> None:
-        """Delete the lock's files and give it back: the way back of an `init` that made them and failed."""
-        for path in (self._profile.lock, self._profile.folder / STARTING_FILE):
-            with contextlib.suppress(OSError):
-                path.unlink()
+        """Delete those of the lock's files that were made with it, and give it back: the way back of an `init` that failed."""
+        _unlink(self._made)
         self.release()
 
     def __enter__(self) -> Self:
@@ -117,14 +118,28 @@ def holder(profile: Profile) -> dict[str, Any] | None:
     return None
 
 
-def _open(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+def _unlink(paths: Sequence[Path]) -> None:
+    for path in paths:
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
-def _open_and_wait(path: Path) -> int:
+def _open(path: Path, made: list[Path]) -> int:
+    """Return the file opened; one that was not there before is made, and noted."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        descriptor = os.open(path, flags | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return os.open(path, flags, 0o600)
+    made.append(path)
+    return descriptor
+
+
+def _open_and_wait(path: Path, made: list[Path]) -> int:
     """Return a file locked; one that `forget` deleted while we waited for it locks nothing, so its successor is taken."""
     while True:
-        descriptor = _open(path)
+        made.clear()
+        descriptor = _open(path, made)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             if os.path.samestat(os.fstat(descriptor), path.stat()):

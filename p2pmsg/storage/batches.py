@@ -71,6 +71,13 @@ def run_batch(db: Db, waiting: deque[Job], *, low_disk: bool, folder: Path | Non
     return settled
 
 
+def run_alone(db: Db, job: Callable[[Db], object], folder: Path) -> None:
+    """Run one job in a transaction of its own. Raises: what the job raised, what the disk did as an error of ours."""
+    (settled,) = run_batch(db, deque((Job(job, lambda _: None, writes=True),)), low_disk=False, folder=folder)
+    if isinstance(settled.outcome, BaseException):
+        raise settled.outcome
+
+
 def _run(db: Db, job: Job, low_disk: bool, folder: Path | None) -> object:
     if not job.writes:
         return _attempt(db, job, folder)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -12,7 +13,7 @@ import pytest
 
 from p2pmsg.daemon.home import Profile, locate, prepare
 from p2pmsg.daemon.lock import Lock, holder, is_held
-from p2pmsg.errors import AlreadyRunning, HomeUnusable
+from p2pmsg.errors import AlreadyRunning, HomeUnusable, StorageFull
 from p2pmsg.rpc.locate import lock_info
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -186,3 +187,24 @@ def test_a_killed_process_holds_nothing(profile: Profile) -> None:
         child.wait()
         assert holder(profile) is None
         Lock.acquire(profile).release()
+
+
+@pytest.mark.parametrize("existed", [False, True])
+def test_a_lock_that_cannot_be_written_leaves_no_file(profile: Profile, monkeypatch: pytest.MonkeyPatch, existed: bool) -> None:
+    if existed:
+        Lock.acquire(profile).release()
+    before = set(profile.folder.iterdir())
+
+    def fail(*args: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", fail)
+    with pytest.raises(StorageFull):
+        Lock.acquire(profile)
+    assert set(profile.folder.iterdir()) == before and not is_held(profile)
+
+
+def test_forget_leaves_files_that_were_there_before(profile: Profile) -> None:
+    Lock.acquire(profile).release()
+    Lock.acquire(profile).forget()
+    assert {path.name for path in profile.folder.iterdir()} == {"lock", "starting"}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from p2pmsg.errors import StorageFailed, StorageFull
-from p2pmsg.storage.batches import Job, Settled, run_batch
+from p2pmsg.storage.batches import Job, Settled, run_alone, run_batch
 from p2pmsg.storage.cipher import Db, sqlite
 from p2pmsg.storage.database import open_database, open_memory
 
@@ -147,3 +147,14 @@ def test_an_outcome_is_told_to_who_asked() -> None:
     told: list[object] = []
     Settled(Job(count, told.append, writes=False), 7).tell()
     assert told == [7]
+
+
+def test_a_job_alone_is_committed_or_undone(db: Db, tmp_path: Path) -> None:
+    run_alone(db, put("a"), tmp_path)
+    with pytest.raises(ValueError, match="no"):
+        run_alone(db, lambda db: raising(put("b")(db)), tmp_path)
+    assert count(db) == 1 and not db.conn.in_transaction
+
+
+def raising(done: object) -> None:
+    raise ValueError("no")

@@ -12,12 +12,12 @@ from p2pmsg.daemon.linkage import Joining
 from p2pmsg.daemon.load import PRESENCE_KEY, invite_ends, load_people
 from p2pmsg.daemon.node import Node
 from p2pmsg.errors import InviteExpired, P2pmsgError, StorageFull
-from p2pmsg.model.addresses import Interface, Path
+from p2pmsg.model.addresses import Address, Interface, Path
 from p2pmsg.model.events import Conversation, ConversationKind, Event, Kind, Tip
 from p2pmsg.model.gates import GateRow, Purpose
 from p2pmsg.model.ids import DeviceId, EventId
 from p2pmsg.protocol import log, wire
-from p2pmsg.protocol.addresses import Invite, decode_announced
+from p2pmsg.protocol.addresses import Invite
 from p2pmsg.protocol.bodies import ReadBody, ReadEntry, SettingBody, TextBody, encode_body
 from p2pmsg.storage import doors, queries, ranges
 from p2pmsg.storage import log as log_store
@@ -28,7 +28,7 @@ from p2pmsg.storage.database import _connect, open_memory
 from p2pmsg.storage.people import OwnIdentity
 from p2pmsg.storage.queries import MessageRow
 from p2pmsg.storage.worker import Storage
-from tests.simulation.network import Endpoint
+from tests.simulation.network import PORT, Endpoint
 from tests.simulation.scheduler import EPOCH_MS, NodeClock
 from tests.unit.people import Person, seeded
 
@@ -155,6 +155,10 @@ class Machine:
         return self.person.device
 
     @property
+    def address(self) -> Address:
+        return Address(self.host, PORT)
+
+    @property
     def node(self) -> Node:
         assert self.process is not None
         return self.process.node
@@ -243,8 +247,9 @@ class Machine:
 
         node.submit_write(job, lambda result: None)
 
-    def invite(self, secret: bytes) -> Invite:
-        """Make an invite; it can be used once this is committed."""
+    def invite(self, secret: bytes, stored: Callable[[Invite], None]) -> Invite:
+        """Make an invite; it can be used from when it is `stored`."""
+        invite = Invite(self.account, secret, (self.address,))
         node, wall = self.node, self.wall_ms()
 
         def job(db: Db) -> tuple[GateRow, ...]:
@@ -253,10 +258,11 @@ class Machine:
 
         def done(rows: Any) -> None:
             node.people.gates = rows
+            node.people.invite_ends[gates.invite_id(secret)] = node.clock.now() + _INVITE_VALID_MS / 1000
+            stored(invite)
 
         node.submit_write(job, done)
-        node.people.invite_ends[gates.invite_id(secret)] = node.clock.now() + _INVITE_VALID_MS / 1000
-        return Invite(self.account, secret, tuple(decode_announced(wire_address(self.host))))
+        return invite
 
     def offers(self, invite: Invite) -> bool:
         """Say whether an invite of this machine's user can still be used, at least by whoever has used it."""
@@ -280,8 +286,7 @@ class Machine:
                 self.world.fail(f"{self.name} could not use an invite: {reason!r}")
 
         def attempt() -> None:
-            host = self.world.host_of(invite.account)
-            address = decode_announced(wire_address(host))[0] if host else invite.addresses[0]
+            address = self.world.address_of(invite.account) or invite.addresses[0]
             node.dial(invite.account, address, Path.INVITE, gate=gate, joining=Joining(None, opened, failed))
 
         attempt()
@@ -328,13 +333,6 @@ class Machine:
             people_store.add_links(db, person.links, self.wall_ms())
             log_store.append(db, own, person.device, make, self.wall_ms())
         return db
-
-
-def wire_address(host: str) -> bytes:
-    from p2pmsg.protocol.addresses import encode_announced
-    from tests.simulation.network import PORT
-
-    return encode_announced([host], PORT)
 
 
 def _mark(conversation: Conversation, rows: Sequence[MessageRow]) -> ReadBody:

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 _DELIVERED = """SELECT e.id, a.id FROM delivery r JOIN event e ON e.number = r.message JOIN account a ON a.number = r.account
     WHERE r.delivered_ms IS NOT NULL"""
-_DOUBLED_IN_FEED = """SELECT count(*) FROM (SELECT 1 FROM feed WHERE type = 'message' GROUP BY event HAVING count(*) > 1
-    UNION ALL SELECT 1 FROM feed WHERE type = 'state' AND state IN ('delivered', 'read') GROUP BY event, state, account HAVING count(*) > 1)"""
+_DOUBLED_IN_FEED = """SELECT count(*) FROM (
+    SELECT 1 FROM feed WHERE type = 'message' GROUP BY event HAVING count(*) > 1 UNION ALL
+    SELECT 1 FROM feed WHERE type = 'state' AND state IN ('delivered', 'read') GROUP BY event, state, account HAVING count(*) > 1)"""
 
 
 class Oracle:
@@ -101,7 +102,9 @@ class Oracle:
             for account, known in node.presence._contacts.items():
                 for address, place in known.places.items():
                     if place.dialling and (account, address) not in dials:
-                        self._world.fail(f"{machine.name}: presence waits for a dial of {self._world.name_of(account)} that nobody knows of")
+                        self._world.fail(
+                            f"{machine.name}: presence waits for a dial of {self._world.name_of(account)} that nobody knows of"
+                        )
 
     # -- in the end
 

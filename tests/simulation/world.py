@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from p2pmsg.errors import P2pmsgError
+from p2pmsg.model.addresses import Address
 from p2pmsg.model.events import Event
 from p2pmsg.model.ids import AccountId, EventId
 from p2pmsg.protocol.addresses import Invite
@@ -91,8 +92,8 @@ class World:
         self._hosts += 1
         return f"10.0.{self._hosts // 200}.{1 + self._hosts % 200}"
 
-    def host_of(self, account: AccountId) -> str | None:
-        return next((m.host for m in self.machines.values() if m.account == account and m.runs), None)
+    def address_of(self, account: AccountId) -> Address | None:
+        return next((m.address for m in self.machines.values() if m.account == account and m.runs), None)
 
     def name_of(self, account: AccountId) -> str:
         return next((m.name for m in self.machines.values() if m.account == account), "?")
@@ -112,10 +113,8 @@ class World:
     def invite(self, inviter: str, guest: str) -> None:
         """Have one use the other's invite; heal() sees to it that it is tried until it works."""
         a, b = self.machines[inviter], self.machines[guest]
-        invite = a.invite(self.rng.randbytes(16))
-        self.wanted[inviter, guest] = invite
         self.oracle.members[a.direct(b).id] = frozenset((a.account, b.account))
-        b.join(invite)
+        self.wanted[inviter, guest] = a.invite(self.rng.randbytes(16), lambda invite: b.join(invite) if b.runs else None)
 
     def introduce(self, *pairs: tuple[str, str]) -> None:
         """Make contacts in good weather, and wait until all are linked."""
@@ -267,6 +266,10 @@ class World:
         if self._failures:
             raise Failed(f"seed {self.seed}, at {self.scheduler.now:.3f} s, turn {self.scheduler.turns}: {self._failures[0]}")
 
+    @property
+    def failed(self) -> bool:
+        return bool(self._failures)
+
     def state(self) -> str:
         """Return in a line who is linked to whom and holds what."""
         lines = []
@@ -319,7 +322,12 @@ def owed(a: Machine, b: Machine) -> str:
     for number, peer in replication._peers.items():
         if peer.account == b.account:
             asked = [ask for ask in replication._asks._asks.values() if ask.link == number and not ask.parked]
-            parts = {"asked": asked, "giving": list(peer.giving), "unacknowledged": peer.unacknowledged_bytes, "received": peer.receiving_bytes}
+            parts = {
+                "asked": asked,
+                "giving": list(peer.giving),
+                "unacknowledged": peer.unacknowledged_bytes,
+                "received": peer.receiving_bytes,
+            }
             return ", ".join(f"{name} {value}" for name, value in parts.items() if value)
     return ""
 

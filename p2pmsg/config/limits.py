@@ -51,6 +51,8 @@ ASK_PATIENCE_S = 0.5
 COMPARE_EVERY_S = 300.0
 HAVE_DELAY_S = 0.05
 CLOCK_AHEAD_MS = 600_000
+CLOCK_MAX_MS = (1 << 47) - 1
+"""The latest time that a hybrid clock can tell (the year 6429)."""
 
 # -- links
 IDLE_TIMEOUT_S = 9.0

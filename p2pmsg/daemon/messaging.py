@@ -143,6 +143,6 @@ def _since(text: str | None) -> int | None:
     if text is None:
         return None
     try:
-        return objects.parse_time_ms(text)
+        return min(objects.parse_time_ms(text), limits.CLOCK_MAX_MS)
     except ValueError as error:
         raise UsageError(f"{text!r} is no time.", hint="Write it like 2026-11-24T15:00:00Z.") from error

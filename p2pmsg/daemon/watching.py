@@ -59,9 +59,9 @@ class Watching:
                     events.append({"cursor": str(page.cursor), "at": at, "type": "peer", "peer": peers.popleft()})
                 for event in events[:left]:
                     await call.notify(event)
-                left = None if left is None else left - len(events)
+                left = None if left is None else max(0, left - len(events))
                 cursor = page.cursor
-                if not page.more:
+                if not page.more and left != 0:
                     await changed.wait()
         finally:
             self._node.changed.remove(changed.set)

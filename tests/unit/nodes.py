@@ -10,16 +10,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from p2pmsg.config import limits
+from p2pmsg.config.settings import Settings
 from p2pmsg.crypto import gates
 from p2pmsg.daemon.announcer import Announcer
 from p2pmsg.daemon.clock import LoopClock
 from p2pmsg.daemon.load import PRESENCE_KEY, load_people
+from p2pmsg.daemon.messaging import Messaging
 from p2pmsg.daemon.node import Node
 from p2pmsg.errors import PeerMisbehaved
 from p2pmsg.model.addresses import Address, Interface, Path
 from p2pmsg.model.ids import LinkNumber
 from p2pmsg.protocol.bodies import SettingBody
 from p2pmsg.protocol.wire import Frame, FrameReader
+from p2pmsg.rpc import api
 from p2pmsg.storage import doors, people, ranges
 from p2pmsg.storage.worker import Inline
 from tests.unit.people import Person, seeded
@@ -152,6 +155,23 @@ class House:
     def start(self) -> House:
         self.node.start(ranges.tips(self.shelf.db))
         return self
+
+    def messaging(self, *, receipts: bool = True) -> Messaging:
+        return Messaging(self.node, self.storage, Settings(receipts_read=receipts))  # type: ignore[arg-type]
+
+    @property
+    def only_contact(self) -> str:
+        return next(iter(self.node.people.contacts)).hex()
+
+    async def send(self, text: str, target: str | None = None, **more: Any) -> dict[str, Any]:
+        """Send to the only contact, or whom the test names."""
+        return await self.messaging().send(api.Send(target=target or self.only_contact, text=text, **more))
+
+    async def history(self, **more: Any) -> list[dict[str, Any]]:
+        return await self.messaging().history(api.History(target=self.only_contact, **more))
+
+    async def read(self, *, receipts: bool = True) -> list[dict[str, Any]]:
+        return await self.messaging(receipts=receipts).read(api.Read(target=self.only_contact))
 
     @property
     def address(self) -> Address:

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from p2pmsg.config import limits
-from p2pmsg.config.settings import Settings
-from p2pmsg.daemon.messaging import Messaging, check_text
+from p2pmsg.daemon.messaging import check_text
 from p2pmsg.errors import ContactNotFound, EmptyText, InvalidText, MessageNotFound, NotPermitted, StorageFull, TextTooLong, UsageError
 from p2pmsg.rpc import api
 from tests.unit.nodes import House, moved_in, neighbours, settle
@@ -19,25 +18,9 @@ pytestmark = pytest.mark.asyncio
 ANN, BOB = Person("Ann"), Person("Bob")
 
 
-def of(house: House, *, receipts: bool = True) -> Messaging:
-    return Messaging(house.node, house.storage, Settings(receipts_read=receipts))  # type: ignore[arg-type]
-
-
 def alone() -> House:
     """Ann's device; Bob is away."""
     return House(ANN, shelf=moved_in(ANN, BOB)).start()
-
-
-async def send(house: House, text: str, target: str | None = None, **more: Any) -> dict[str, Any]:
-    return await of(house).send(api.Send(target=target or ("Bob" if house.who is ANN else "Ann"), text=text, **more))
-
-
-async def history(house: House, **more: Any) -> list[dict[str, Any]]:
-    return await of(house).history(api.History(target="Bob" if house.who is ANN else "Ann", **more))
-
-
-async def read(house: House, *, receipts: bool = True) -> list[dict[str, Any]]:
-    return await of(house, receipts=receipts).read(api.Read(target="Bob" if house.who is ANN else "Ann"))
 
 
 def texts(messages: list[dict[str, Any]]) -> list[str]:
@@ -49,62 +32,62 @@ def texts(messages: list[dict[str, Any]]) -> list[str]:
 
 async def test_a_message_to_somebody_absent_is_queued() -> None:
     house = alone()
-    sent = await send(house, "hello")
+    sent = await house.send("hello")
     assert (sent["text"], sent["state"], sent["mine"], sent["from"]["account"]) == ("hello", "queued", True, ANN.account.hex())
-    assert (await history(house))[-1] == sent
+    assert (await house.history())[-1] == sent
 
 
 async def test_a_message_is_delivered_and_read() -> None:
     async with neighbours(ANN, BOB) as (ann, bob):
-        sent = await send(ann, "hello", wait="delivered")
+        sent = await ann.send("hello", wait="delivered")
         assert sent["state"] == "delivered" and sent["deliveries"][0]["at"] is not None
-        waiting = asyncio.get_running_loop().create_task(send(ann, "and this?", wait="read"))
+        waiting = asyncio.get_running_loop().create_task(ann.send("and this?", wait="read"))
         await bob.until(lambda: bob.shelf.unread_all() >= 2)
-        assert texts(await read(bob)) == ["hello", "and this?"]
+        assert texts(await bob.read()) == ["hello", "and this?"]
         assert (await waiting)["state"] == "read"
 
 
 async def test_without_receipts_nobody_hears_that_it_was_read() -> None:
     async with neighbours(ANN, BOB) as (ann, bob):
-        sent = await send(ann, "hello", wait="delivered")
-        await read(bob, receipts=False)
+        sent = await ann.send("hello", wait="delivered")
+        await bob.read(receipts=False)
         await settle()
         assert bob.shelf.unread_all() == 0
-        assert next(each["state"] for each in await history(ann) if each["id"] == sent["id"]) == "delivered"
+        assert next(each["state"] for each in await ann.history() if each["id"] == sent["id"]) == "delivered"
 
 
 async def test_who_waits_for_too_much_gets_it_as_it_stands() -> None:
     house = alone()
     before = list(house.node.changed)
-    sent = await send(house, "hello", wait="delivered", timeout_s=0.01)
+    sent = await house.send("hello", wait="delivered", timeout_s=0.01)
     assert sent["state"] == "queued" and house.node.changed == before
 
 
 async def test_a_message_to_myself_is_read_at_once() -> None:
-    sent = await send(alone(), "a note", target="me", wait="read")
+    sent = await alone().send("a note", target="me", wait="read")
     assert sent["state"] == "read" and sent["deliveries"] == []
 
 
 async def test_the_same_key_sends_once() -> None:
     house = alone()
-    first = await send(house, "one", key="k")
-    assert await send(house, "another", key="k") == first
-    assert (await send(house, "two", key="k2"))["id"] != first["id"]
-    assert texts(await history(house)) == ["one", "two"]
+    first = await house.send("one", key="k")
+    assert await house.send("another", key="k") == first
+    assert (await house.send("two", key="k2"))["id"] != first["id"]
+    assert texts(await house.history()) == ["one", "two"]
 
 
 async def test_the_same_key_at_the_same_time_sends_once() -> None:
     house = alone()
     async with asyncio.TaskGroup() as tasks:
-        sent = [tasks.create_task(send(house, "one", key="k")) for _ in range(5)]
-    assert len({task.result()["id"] for task in sent}) == 1 and texts(await history(house)) == ["one"]
+        sent = [tasks.create_task(house.send("one", key="k")) for _ in range(5)]
+    assert len({task.result()["id"] for task in sent}) == 1 and texts(await house.history()) == ["one"]
 
 
 @pytest.mark.parametrize("key", ["", "k" * 257])
 async def test_what_is_no_key(key: str) -> None:
     with pytest.raises(UsageError):
-        await send(alone(), "hello", key=key)
-    assert (await send(alone(), "hello", key="k" * 256))["text"] == "hello"
+        await alone().send("hello", key=key)
+    assert (await alone().send("hello", key="k" * 256))["text"] == "hello"
 
 
 @pytest.mark.parametrize(
@@ -120,53 +103,53 @@ async def test_what_is_no_key(key: str) -> None:
 async def test_what_is_no_text(text: str, error: type[Exception]) -> None:
     house = alone()
     with pytest.raises(error):
-        await send(house, text)
-    assert texts(await history(house)) == []
+        await house.send(text)
+    assert texts(await house.history()) == []
 
 
 async def test_the_longest_text_is_sent() -> None:
     check_text("é" * (limits.TEXT_BYTES // 2))
     async with neighbours(ANN, BOB) as (ann, bob):
-        await send(ann, "x" * limits.TEXT_BYTES, wait="delivered")
-        assert texts(await history(bob)) == ["x" * limits.TEXT_BYTES]
+        await ann.send("x" * limits.TEXT_BYTES, wait="delivered")
+        assert texts(await bob.history()) == ["x" * limits.TEXT_BYTES]
 
 
 async def test_nobody_to_send_to() -> None:
     with pytest.raises(ContactNotFound):
-        await send(alone(), "hello", target="Eve")
+        await alone().send("hello", target="Eve")
 
 
 async def test_a_full_disk_refuses_before_it_accepts() -> None:
     house = alone()
     house.storage.low_disk = True
     with pytest.raises(StorageFull):
-        await send(house, "hello")
-    assert texts(await history(house)) == []
+        await house.send("hello")
+    assert texts(await house.history()) == []
 
 
 async def test_an_old_copy_writes_nothing() -> None:
     house = alone()
     house.node.old_copy = True
     with pytest.raises(NotPermitted):
-        await send(house, "hello")
+        await house.send("hello")
 
 
 async def test_who_hangs_up_while_waiting_leaves_nothing_behind() -> None:
     house = alone()
     async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(send(house, "hello", wait="read"))
+        task = tasks.create_task(house.send("hello", wait="read"))
         await settle()
         assert len(house.node.changed) == 1
         task.cancel()
-    assert house.node.changed == [] and texts(await history(house)) == ["hello"]
+    assert house.node.changed == [] and texts(await house.history()) == ["hello"]
 
 
 async def test_messages_sent_at_once_keep_their_order() -> None:
     async with neighbours(ANN, BOB) as (ann, bob):
         async with asyncio.TaskGroup() as tasks:
             for n in range(20):
-                tasks.create_task(send(ann, str(n), wait="delivered"))
-        assert texts(await history(bob)) == [str(n) for n in range(20)]
+                tasks.create_task(ann.send(str(n), wait="delivered"))
+        assert texts(await bob.history()) == [str(n) for n in range(20)]
 
 
 # -- inbox, history, read
@@ -174,29 +157,29 @@ async def test_messages_sent_at_once_keep_their_order() -> None:
 
 async def test_the_inbox_shows_who_has_written() -> None:
     async with neighbours(ANN, BOB) as (ann, bob):
-        await send(ann, "hello", wait="delivered")
-        (talk,) = await of(bob).inbox(api.Inbox())
+        await ann.send("hello", wait="delivered")
+        (talk,) = await bob.messaging().inbox(api.Inbox())
         assert (talk["name"], talk["unread"], talk["last"]["text"]) == ("Ann", 1, "hello")
-        await read(bob)
-        assert await of(bob).inbox(api.Inbox()) == []
-        assert [talk["unread"] for talk in await of(bob).inbox(api.Inbox(all=True)) if talk["kind"] == "direct"] == [0]
+        await bob.read()
+        assert await bob.messaging().inbox(api.Inbox()) == []
+        assert [talk["unread"] for talk in await bob.messaging().inbox(api.Inbox(all=True)) if talk["kind"] == "direct"] == [0]
 
 
 async def test_history_has_the_last_and_marks_nothing_read() -> None:
     async with neighbours(ANN, BOB) as (ann, bob):
-        ids = [(await send(ann, str(n), wait="delivered"))["id"] for n in range(5)]
-        assert texts(await history(bob, n=2)) == ["3", "4"]
-        assert texts(await history(bob, before=ids[3])) == ["0", "1", "2"]
-        assert texts(await history(bob, after=ids[1], n=2)) == ["2", "3"]
-        assert texts(await history(bob, after=ids[0][:10], before=ids[4][:10])) == ["1", "2", "3"]
-        assert {message["state"] for message in await history(bob) if message["kind"] == "text"} == {"unread"}
+        ids = [(await ann.send(str(n), wait="delivered"))["id"] for n in range(5)]
+        assert texts(await bob.history(n=2)) == ["3", "4"]
+        assert texts(await bob.history(before=ids[3])) == ["0", "1", "2"]
+        assert texts(await bob.history(after=ids[1], n=2)) == ["2", "3"]
+        assert texts(await bob.history(after=ids[0][:10], before=ids[4][:10])) == ["1", "2", "3"]
+        assert {message["state"] for message in await bob.history() if message["kind"] == "text"} == {"unread"}
 
 
 async def test_history_since_a_time() -> None:
     house = alone()
-    await send(house, "hello")
-    assert texts(await history(house, since="2001-01-01T00:00:00Z")) == ["hello"]
-    assert texts(await history(house, since="2101-01-01T00:00:00Z")) == []
+    await house.send("hello")
+    assert texts(await house.history(since="2001-01-01T00:00:00Z")) == ["hello"]
+    assert texts(await house.history(since="2101-01-01T00:00:00Z")) == []
 
 
 @pytest.mark.parametrize(
@@ -204,49 +187,49 @@ async def test_history_since_a_time() -> None:
 )
 async def test_history_since_the_ends_of_time(since: str) -> None:
     house = alone()
-    await send(house, "hello")
-    assert texts(await history(house, since=since)) == (["hello"] if since < "1000" else [])
+    await house.send("hello")
+    assert texts(await house.history(since=since)) == (["hello"] if since < "1000" else [])
 
 
 @pytest.mark.parametrize("since", ["yesterday", "", "10m", "2026-13-01T00:00:00Z"])
 async def test_history_since_what_is_no_time(since: str) -> None:
     with pytest.raises(UsageError):
-        await history(alone(), since=since)
+        await alone().history(since=since)
 
 
 async def test_history_before_a_message_that_is_not_there() -> None:
     house = alone()
-    note = await send(house, "a note", target="me")
+    note = await house.send("a note", target="me")
     for named in ("dead" * 16, note["id"], "", "xyz"):
         with pytest.raises(MessageNotFound):
-            await history(house, before=named)
+            await house.history(before=named)
 
 
 async def test_reading_shows_what_is_unread_once() -> None:
     async with neighbours(ANN, BOB) as (ann, bob):
-        await send(ann, "hello", wait="delivered")
-        (message,) = await read(bob)
+        await ann.send("hello", wait="delivered")
+        (message,) = await bob.read()
         assert (message["text"], message["state"]) == ("hello", "read")
-        assert await read(bob) == [] and texts(await history(bob)) == ["hello"]
+        assert await bob.read() == [] and texts(await bob.history()) == ["hello"]
 
 
 async def test_what_comes_while_reading_stays_unread() -> None:
     async with neighbours(ANN, BOB) as (ann, bob):
-        await send(ann, "one", wait="delivered")
+        await ann.send("one", wait="delivered")
         async with asyncio.TaskGroup() as tasks:
-            reading = tasks.create_task(read(bob))
-            tasks.create_task(send(ann, "two", wait="delivered"))
-        assert texts(reading.result()) + texts(await read(bob)) == ["one", "two"]
+            reading = tasks.create_task(bob.read())
+            tasks.create_task(ann.send("two", wait="delivered"))
+        assert texts(reading.result()) + texts(await bob.read()) == ["one", "two"]
 
 
 async def test_reading_writes_nothing_where_nothing_is_unread() -> None:
     house = alone()
     before = house.shelf.db.execute("SELECT count(*) FROM event").fetchone()
-    assert await read(house) == [] and house.shelf.db.execute("SELECT count(*) FROM event").fetchone() == before
+    assert await house.read() == [] and house.shelf.db.execute("SELECT count(*) FROM event").fetchone() == before
 
 
 async def test_a_full_disk_does_not_keep_from_reading() -> None:
     async with neighbours(ANN, BOB) as (ann, bob):
-        await send(ann, "hello", wait="delivered")
+        await ann.send("hello", wait="delivered")
         bob.storage.low_disk = True
-        assert texts(await read(bob)) == ["hello"] and bob.shelf.unread_all() == 0
+        assert texts(await bob.read()) == ["hello"] and bob.shelf.unread_all() == 0

@@ -298,7 +298,6 @@ class Machine:
         if node.old_copy:
             return node.write(db, conversation, TextBody(text))
         wall = node.clock.wall_ms() + node.links.clock_ahead_ms()
-        known = db.execute(f"SELECT max(hlc) FROM event WHERE id IN ({','.join('?' * len(parents))})", tuple(parents)).fetchone()[0] or 0
         return log_store.append(
             db,
             conversation,
@@ -309,7 +308,7 @@ class Machine:
                 self.device,
                 Kind.TEXT,
                 encode_body(TextBody(text), self.world.rng.randbytes(16)),
-                hlc=max(log.next_hlc(wall, node._adopted, tip.hlc if tip else 0), known + 1),
+                hlc=log.next_hlc(wall, node._adopted, tip.hlc if tip else 0),
                 account_heads=node.people.mine.heads,
                 sign=self.person.sign,
                 parents=parents,

@@ -22,6 +22,7 @@ from p2pmsg.daemon.node import Node
 from p2pmsg.daemon.objects import Json
 from p2pmsg.daemon.relations import Relations
 from p2pmsg.daemon.watching import Watching
+from p2pmsg.errors import NotPermitted
 from p2pmsg.model.accounts import ChainLink
 from p2pmsg.network.endpoint import Endpoint
 from p2pmsg.protocol import authority
@@ -111,8 +112,11 @@ class Api:
         if mine.nickname == name:
             return authority.in_order(links)
         link = chain.parse(chain.profile(me.secret, me.device_key, me.account, mine.heads, name))
+        grown = authority.in_order((*links, link))
+        if len(grown) > limits.CHAIN_LINKS or sum(map(len, encode_chain(grown))) > limits.CHAIN_BYTES:
+            raise NotPermitted("The name was changed too often: others would not take a longer chain.", hint="Keep the name as it is.")
         people_store.add_links(db, (link,), node.clock.wall_ms())
-        return authority.in_order((*links, link))
+        return grown
 
     def _spread_chain(self) -> None:
         node = self._node

@@ -5,6 +5,8 @@ from __future__ import annotations
 # -- text and names
 TEXT_BYTES = 65_536
 NAME_CHARACTERS = 64
+ID_CHARACTERS_MIN = 4
+"""Of an id that somebody types: a shorter start names nothing."""
 
 # -- chains
 CHAIN_LINK_BYTES = 4096

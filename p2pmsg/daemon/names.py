@@ -15,7 +15,6 @@ from p2pmsg.model.ids import AccountId
 from p2pmsg.model.names import fault_of_name
 
 _SUFFIX = 8
-_PREFIX_MIN = 4
 
 
 def fold(name: str) -> str:
@@ -77,7 +76,7 @@ def find_contact(people: People, typed: str) -> Contact:
     if tilde:
         wanted = fold(name)
         named = [c for c in people.contacts.values() if _folded(c.shown) == wanted and c.account.hex().startswith(suffix.lower())]
-        return _only(people, typed, named if len(suffix) >= _PREFIX_MIN else [])
+        return _only(people, typed, named if len(suffix) >= limits.ID_CHARACTERS_MIN else [])
     return _only(people, typed, _named(people, typed) or _by_id(people, typed))
 
 
@@ -116,7 +115,7 @@ def _by_id(people: People, typed: str) -> list[Contact]:
 
 
 def _is_prefix(typed: str, full: str) -> bool:
-    return len(typed) >= _PREFIX_MIN and full.startswith(typed.lower())
+    return len(typed) >= limits.ID_CHARACTERS_MIN and full.startswith(typed.lower())
 
 
 def _only(people: People, typed: str, matches: Iterable[Contact]) -> Contact:

@@ -82,7 +82,7 @@ def find_invite(db: Db, prefix: str, now_ms: int) -> InviteRow:
         InviteNotFound, Ambiguous
     """
     found = [invite for invite in invites(db, now_ms) if invite.id.startswith(prefix.lower())]
-    if not found:
+    if not found or len(prefix) < limits.ID_CHARACTERS_MIN:
         raise InviteNotFound(f"There is no invite {prefix}.")
     if len(found) > 1:
         raise Ambiguous(f"{prefix} may mean several invites.", candidates=[invite.id for invite in found])

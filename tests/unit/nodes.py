@@ -40,6 +40,7 @@ class Wire:
     remote: Address = field(default_factory=lambda: Address("10.0.0.9", 40_000))
     listener: Any = None
     peer: Wire | None = None
+    dialled: bool = False
     number: LinkNumber = field(default_factory=lambda: LinkNumber(next(_numbers)))
     interface: int = 2
     rtt_ms: float | None = 1.0
@@ -121,7 +122,7 @@ class Endpoint:
     def dial(self, address: Address, *, redial: bool = False) -> Wire:
         self.dialled.append(address)
         loop = asyncio.get_running_loop()
-        wire = Wire(address, self.listener)
+        wire = Wire(address, self.listener, dialled=True)
         there = self.others.get(address)
         if there is None:
             loop.call_soon(wire.lose, None)

@@ -82,6 +82,7 @@ class Here:
 
     def dial(self, gate: GateRow = TO_BOB, *, joining: bool = False) -> Link:
         told = Joining(None, lambda: self.told.append("opened"), self.told.append) if joining else None
+        self.wire.dialled = True
         link = Link(self.wire, Path.MDNS, BOB.account, gate, told)  # type: ignore[arg-type]
         self.linkage.dialled(link)
         return link

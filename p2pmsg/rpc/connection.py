@@ -23,6 +23,8 @@ from p2pmsg.rpc.escape import escape
 
 _log = logging.getLogger(__name__)
 
+_PIECE_BYTES = 65_536
+"""Lines of one turn are gathered up to this size: a system call and a wake-up of the client for each cost more than the line."""
 PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS, FAILED = -32700, -32600, -32601, -32602, -32000
 Id = str | int | float | None | msgspec.UnsetType
 
@@ -86,6 +88,7 @@ class Connection:
         self.service = service
         self._reader = reader
         self._writer = writer
+        self._unsent = bytearray()
         self._slots = asyncio.Semaphore(limits.RPC_REQUESTS)
         self.asked: dict[str, deque[asyncio.Future[str]]] = {}
 
@@ -99,6 +102,8 @@ class Connection:
                     raise ClientGone
         except* (ClientGone, ConnectionError):
             pass
+        finally:
+            self._flush()
 
     async def _lines(self) -> AsyncIterator[bytes]:
         """Yield whole lines; a part of a line before the end is dropped. An over-long one is answered and ends the connection."""
@@ -205,9 +210,21 @@ class Connection:
         await self.write_line(encode(message))
 
     async def write_line(self, line: bytes) -> None:
-        """Write one whole line and wait while the client reads slower than we write. Raises: ConnectionError."""
-        self._writer.write(line)
+        """Write one whole line, in one piece with others of this turn of the loop; wait while the client reads slower than we write.
+
+        Raises: ConnectionError.
+        """
+        if not self._unsent:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._unsent += line
+        if len(self._unsent) > _PIECE_BYTES:
+            self._flush()
         await self._writer.drain()
+
+    def _flush(self) -> None:
+        if self._unsent:
+            self._writer.write(bytes(self._unsent))
+            self._unsent.clear()
 
 
 class Call:

@@ -18,4 +18,6 @@ _UNSAFE = re.compile(
 
 def escape(line: bytes) -> bytes:
     """Return the same JSON text (UTF-8; C0 already escaped, as every encoder does) with DEL, C1 and bidi controls as \\u escapes."""
+    if line.isascii() and b"\x7f" not in line:
+        return line  # most lines are, and this is eight times as quick to see
     return _UNSAFE.sub(lambda found: b"\\u%04x" % ord(found[0].decode()), line)

@@ -1,4 +1,4 @@
-"""What takes its time: links that are cut, daemons that are gone, and how soon each side knows. All of it at the same time."""
+"""What takes its time: links that are cut, daemons that are gone, and how soon each side knows. All plays run at the same time."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from collections.abc import Callable
 import pytest
 
 from tests.lan.people import AWAY_S, ONLINE_AGAIN_S, SOON_S, Scene, halted, start
+from tests.lan.test_discovery_lan import heard, node
 
 CUT_S = 20.0
+QUESTIONS_S = 16.0
+"""After this time multicast DNS asks no more by itself."""
 
 
 def pause(seconds: float) -> None:
@@ -50,14 +53,14 @@ def the_switch_is_parted_for_20_s(here: Scene) -> None:
 
 def everybody_is_readdressed_while_the_cables_are_out(here: Scene) -> None:
     ann, bob = here.pair(discovery_paths="mdns")
-    for node in here.lan.nodes:
-        here.lan.cable(node, plugged=False)
+    for number in here.lan.nodes:
+        here.lan.cable(number, plugged=False)
     ann.until_away(bob, 2 * AWAY_S)
     bob.until_away(ann, 2 * AWAY_S)
     ann.send(bob, "where are you now?")
-    for node in here.lan.nodes:
-        here.lan.readdress(node, f"10.77.0.{100 + node}/24")
-        here.lan.cable(node, plugged=True)
+    for number in here.lan.nodes:
+        here.lan.readdress(number, f"10.77.0.{100 + number}/24")
+        here.lan.cable(number, plugged=True)
     ann.until_online(bob, 2 * ONLINE_AGAIN_S)
     ann.until_delivered(bob)
 
@@ -105,9 +108,71 @@ def a_path_that_is_switched_off_is_not_used(here: Scene) -> None:
 def an_idle_link_lasts(here: Scene) -> None:
     ann, bob = here.pair()
     since = ann.peer(bob)["since"]
-    pause(30)
+    pause(CUT_S)
     assert ann.peer(bob)["since"] == since
     ann.send(bob, "still there", wait="delivered")
+
+
+def isolated_clients_are_away_and_meet_when_that_ends(here: Scene) -> None:
+    ann, bob = here.pair()
+    here.lan.isolate(True)
+    ann.until_away(bob, 2 * AWAY_S)
+    here.lan.isolate(False)
+    ann.until_online(bob, 2 * ONLINE_AGAIN_S)
+
+
+def a_changed_address_is_found_while_both_run(here: Scene) -> None:
+    ann, bob = here.pair()
+    here.lan.readdress(1, "10.77.0.101/24")
+    bob.until(lambda: "10.77.0.101" in str(bob.peer(ann)["address"]), AWAY_S + ONLINE_AGAIN_S)
+    ann.send(bob, "I have moved", wait="delivered")
+
+
+def a_second_network_takes_over_when_the_first_fails(_: Scene) -> None:
+    with Scene(2, segments=2) as here:
+        ann, bob = here.pair()
+        for number in here.lan.nodes:
+            here.lan.cable(number, plugged=False)
+        ann.send(bob, "by the other cable")
+        ann.until_delivered(bob, AWAY_S + ONLINE_AGAIN_S)
+        assert ann.peer(bob)["interface"] == "eth1"
+
+
+# -- discovery alone
+
+
+def both_readdressed_while_apart_hear_each_other_once_healed(here: Scene) -> None:
+    ann, bob = node(here.lan, 1, "ann", announce_s=3), node(here.lan, 2, "bob", announce_s=3)
+    here.lan.split([1], [2])
+    here.lan.readdress(1, "10.77.0.101/24")
+    here.lan.readdress(2, "10.77.0.102/24")
+    ann.expect(lambda line: "interfaces" in line, SOON_S)
+    bob.expect(lambda line: "interfaces" in line, SOON_S)
+    pause(QUESTIONS_S)
+    here.lan.heal()
+    bob.expect(heard("ann", "10.77.0.101"), 2 * 3 * 1.25)
+    ann.expect(heard("bob", "10.77.0.102"), 2 * 3 * 1.25)
+
+
+def after_a_cable_was_out_for_20_s_both_hear_each_other(here: Scene) -> None:
+    ann, bob = node(here.lan, 1, "ann"), node(here.lan, 2, "bob")
+    ann.expect(heard("bob"), SOON_S)
+    here.lan.cable(1, plugged=False)
+    pause(CUT_S)
+    ann.forget()
+    bob.forget()
+    here.lan.cable(1, plugged=True)
+    bob.expect(heard("ann"), 2 * ONLINE_AGAIN_S)
+    ann.expect(heard("bob"), 2 * ONLINE_AGAIN_S)
+
+
+def a_node_that_started_while_the_cable_was_out_is_heard_once_it_is_in(here: Scene) -> None:
+    here.lan.cable(1, plugged=False)
+    ann, bob = node(here.lan, 1, "ann"), node(here.lan, 2, "bob")
+    pause(QUESTIONS_S)
+    here.lan.cable(1, plugged=True)
+    bob.expect(heard("ann"), 2 * ONLINE_AGAIN_S)
+    ann.expect(heard("bob"), 2 * ONLINE_AGAIN_S)
 
 
 PLAYS = [
@@ -120,6 +185,12 @@ PLAYS = [
     what_was_sent_to_somebody_who_falls_silent_is_queued_again,
     a_path_that_is_switched_off_is_not_used,
     an_idle_link_lasts,
+    isolated_clients_are_away_and_meet_when_that_ends,
+    a_changed_address_is_found_while_both_run,
+    a_second_network_takes_over_when_the_first_fails,
+    both_readdressed_while_apart_hear_each_other_once_healed,
+    after_a_cable_was_out_for_20_s_both_hear_each_other,
+    a_node_that_started_while_the_cable_was_out_is_heard_once_it_is_in,
 ]
 
 

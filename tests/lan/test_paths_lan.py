@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.lan.people import ONLINE_AGAIN_S, SOON_S, Person, Scene, start
+from tests.lan.people import ONLINE_AGAIN_S, Person, Scene, start
 
 MakeScene = Callable[..., Scene]
 NEW = {1: "10.77.0.101/24", 2: "10.77.0.102/24"}
@@ -110,11 +110,3 @@ def test_a_static_peer_by_ipv6(scene: MakeScene) -> None:
     bob.configure("listen.port", PORT)
     start(ann, bob)
     assert ann.until_online(bob)["path"] == "static"
-
-
-def test_a_changed_address_is_found_while_both_run(scene: MakeScene) -> None:
-    here = scene()
-    ann, bob = here.pair()
-    here.lan.readdress(1, NEW[1])
-    bob.until(lambda: "10.77.0.101" in str(bob.peer(ann)["address"]), 2 * SOON_S)
-    talk(ann, bob)

@@ -70,6 +70,7 @@ class LinkEvents:
             return
         if peering.new_links:
             node.people.learn_chain(peering.new_links)
+            node.contact_changed(peering.account)
         assert isinstance(result, Committed)
         contact, node.people.gates = result.contact, result.gates
         if contact is not None:
@@ -84,6 +85,9 @@ class LinkEvents:
         node = self._node
         peering, hello = link.peering, link.hello
         assert peering is not None and hello is not None
+        if peering.account not in node.people.contacts:  # removed while the handshake went on
+            node.close(link.number, REFUSED)
+            return
         now, wall = node.clock.now(), node.clock.wall_ms()
         opened = Opened(link.number, peering.account, peering.device_id, hello.instance, peering.dialled, hello.clock_ms - wall)
         standing = next((o for o in node.links if o.device == peering.device_id), None)
@@ -136,7 +140,7 @@ class LinkEvents:
             return
         reader, link.chain = link.chain, None
         known = {known.id for known in node.people.links_of(peering.account)}
-        links = [new for new in map(chain.parse, reader.forms) if new.id not in known]
+        links = [chain.parse(form) for form in reader.forms if chain.link_id(form) not in known]
         if any(new.account != peering.account for new in links):
             raise PeerMisbehaved("a chain of another account")
         if not links:

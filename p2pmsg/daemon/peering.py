@@ -37,6 +37,7 @@ def commit_peering(db: Db, *, node: Node, peering: Peering, name: str | None, no
     """
     if peering.gate.purpose is Purpose.PAIR:
         people_store.add_links(db, peering.new_links, now_ms)
+        people_store.set_nickname(db, peering.account, peering.membership.nickname)
         return Committed(None, doors.gates(db, 0), None, None)
     if not peering.dialled and (ended := _spend(db, peering, now_ms)) is not None:
         return ended

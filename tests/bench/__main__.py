@@ -3,16 +3,18 @@
     scripts/bench [NAME…] [--quick] [--json]
 
 Two people on network namespaces of a bridge (as root), else on loopback; daemons are processes of their own and all databases are
-fsynced. Exit status 1 where a figure misses what it must reach.
+fsynced. Exit status 1 where a figure misses what it must reach, or could not be taken.
 """
 
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 
+from p2pmsg.errors import P2pmsgError
 from tests.bench import backlog, figures, idle, large, latency, restart, start, throughput
 from tests.bench.figures import Figure
 from tests.bench.floors import Floors
@@ -38,14 +40,19 @@ def main() -> int:
         parser.error(f"there is no figure {', '.join(unknown)}; there are {', '.join(FIGURES)}")
     floors = Floors(options.quick)
     found: list[Figure] = []
+    failed = False
     for name in options.names or FIGURES:
         begun = time.monotonic()
-        found += FIGURES[name](floors, options.quick)
-        sys.stderr.write(f"{name}: measured in {time.monotonic() - begun:.0f} s\n")
+        try:
+            found += FIGURES[name](floors, options.quick)
+            how = "measured"
+        except (AssertionError, OSError, P2pmsgError, subprocess.SubprocessError) as error:
+            failed, how = True, f"FAILED ({error or type(error).__name__})"
+        sys.stderr.write(f"{name}: {how} in {time.monotonic() - begun:.0f} s\n")
     found = floors.measured() + found
     ease = figures.ease(*floors.ease)
     sys.stdout.write((figures.lines if options.json else figures.table)(found, ease) + "\n")
-    return 1 if any(figure.verdict(ease) == "NO" for figure in found) else 0
+    return 1 if failed or any(figure.verdict(ease) == "NO" for figure in found) else 0
 
 
 if __name__ == "__main__":

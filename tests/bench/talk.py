@@ -18,7 +18,7 @@ from tests.lan.people import Person
 TEXT: Final = "x" * 200
 IN_FLIGHT: Final = 64
 """Requests without an answer yet: as many as the daemon takes from one connection."""
-PATIENCE_S: Final = 120.0
+PATIENCE_S: Final = 30.0
 
 
 class Lines:

@@ -22,9 +22,13 @@ UNPROVEN_BYTES = 4096
 """Taken from a peer whose MAC has not verified."""
 HANDSHAKE_TIMEOUT_S = 5.0
 FAILURE_TICK_S = 0.25
+COMPARE_TIMEOUT_S = 120.0
+"""Instead of HANDSHAKE_TIMEOUT_S, from the moment at which two people have something to compare until both have said yes."""
 HALF_OPEN_PER_ADDRESS = 8
 HALF_OPEN = 64
 RETRY_ABOVE = 16
+HALF_OPEN_UNDISTURBED_S = 0.5
+"""A half-open link whose peer has shown no MAC for this long gives way to a newcomer when all places are taken."""
 GATE_ROWS = 1000
 
 # -- channel
@@ -91,6 +95,10 @@ REDIAL_EVERY_S = 5.0
 REDIAL_FOR_S = 3600.0
 DIALS_PER_S = 20
 STRANGERS_REMEMBERED = 2000
+HINTS = 16
+HINT_EVERY_S = 1.0
+DNS_SD_AGAIN_S = 5.0
+DNS_SD_EVERY_S = 60.0
 EPOCH_S = 12 * 3600.0
 ANNOUNCE_MIN_S = 60.0
 ANNOUNCE_MAX_S = 900.0
@@ -101,6 +109,17 @@ INVITE_VALID_S = 600.0
 INVITE_VALID_MAX_S = 7 * 86400.0
 INVITE_ENDED_KEPT_S = 86400.0
 INVITE_REPEAT_S = 90 * 86400.0
+
+# -- nearby
+NICK_BYTES = 64
+VISIBLE_S = 600.0
+VISIBLE_MAX_S = 86400.0
+VISIBLE_FAILURES = 3
+"""Attempts that came to nothing, after which a node is visible no more."""
+VISIBLE_REMEMBERED = 256
+"""Visible nodes that are remembered."""
+REQUESTS = 16
+"""Requests that wait for an answer; a further one takes the place of the oldest."""
 
 # -- storage
 DISK_WARN_BYTES = 200_000_000

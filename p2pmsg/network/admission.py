@@ -79,6 +79,11 @@ class Admission:
     def half_open(self) -> int:
         return self._total
 
+    @property
+    def full(self) -> bool:
+        """Whether one more half-open link is one too many: then one has to give way first, or the newcomer is turned away."""
+        return self._total >= self._most
+
     def entered(self, host: str) -> None:
         """Note that a half-open link with this address began."""
         self._half_open[host] += 1
@@ -102,7 +107,7 @@ class Admission:
         if header.packet_type is not QuicPacketType.INITIAL or len(header.destination_cid) < _SHORTEST_FIRST_CID:
             self.counters.strays += 1
             return None
-        if self._total >= self._most or self._half_open[sender[0]] >= self._per_address:
+        if self._half_open[sender[0]] >= self._per_address:
             self.counters.turned_away += 1
             return None
         if header.token:

@@ -160,6 +160,17 @@ class Connection:
         """Begin in the next turn of the loop."""
         self._turn_soon()
 
+    def idles(self, now: float) -> bool:
+        """Say whether it is half-open for longer than a handshake takes, and its peer has not shown that it holds a gate key."""
+        began = self._handshake_until - self._router.settings.handshake_timeout_s
+        return self.half_open and self._unproven_left >= 0 and now - began >= limits.HALF_OPEN_UNDISTURBED_S
+
+    def give_way(self) -> None:
+        """End as if its time were over, and leave its half-open place at once."""
+        self._prove()
+        if not self._closed:
+            self._overdue()
+
     def part(self) -> None:
         """Say goodbye and stop at once: the endpoint closes. A peer that is not proven gets what all strangers get."""
         self.close(BYE if self._authenticated else REFUSED)

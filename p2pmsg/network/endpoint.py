@@ -156,6 +156,9 @@ class Endpoint:
             return connection
         answer = self._admission.answer(header, len(data), datagram.sender, self.loop.time())
         if isinstance(answer, Admitted):
+            if self._admission.full and not self._make_room():
+                self.counters.turned_away += 1
+                return None
             return self._answer(own, datagram.sender, answer)
         if answer is not None:
             own.send([answer], datagram.sender, datagram.local)
@@ -171,6 +174,14 @@ class Endpoint:
         self.route(admitted.first_cid, connection)
         self.route(quic.host_cid, connection)
         return connection
+
+    def _make_room(self) -> bool:
+        """End the half-open link that has idled longest, lest strangers who only wait lock friends out; say whether there was one."""
+        now = self.loop.time()
+        idler = next((connection for connection in self._half_open_hosts if connection.idles(now)), None)
+        if idler is not None:
+            idler.give_way()
+        return idler is not None
 
     def _number(self) -> LinkNumber:
         return LinkNumber(next(self._numbers))

@@ -125,6 +125,7 @@ class Mallory:
     def connection_ready(self, connection: Connection, exporter: bytes) -> None:
         connection.frame_limit = limits.FRAME_BYTES
         if (line := self._lines.get(connection.number)) is not None:
+            connection.authenticated()  # else his own patience ends as soon as theirs
             line.exporter.set_result(exporter)
 
     def frame_received(self, connection: Connection, frame: Frame) -> None:
@@ -251,7 +252,7 @@ def claim(device: bytes, seq: int, event: bytes = b"\xee" * 8) -> Claim:
 @asynccontextmanager
 async def mallory(name: str = "Mallory", host: str = "127.0.0.1") -> AsyncIterator[Mallory]:
     """Mallory with an endpoint of his own."""
-    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(25), asyncio.TaskGroup() as tasks:
         attacker = Mallory(name, tasks)
         await attacker.endpoint.bind((host,))
         try:

@@ -22,6 +22,7 @@ from p2pmsg.network.listener import LinkSettings
 from p2pmsg.network.quic import Quic
 from p2pmsg.network.tls import dialler_configuration
 from p2pmsg.network.udp import Datagram, UdpSocket
+from p2pmsg.protocol.messages import REFUSED
 from tests.unit.ends import QUICK, Person, Wire, frame, linked, nothing, person
 
 pytestmark = pytest.mark.asyncio
@@ -249,6 +250,31 @@ async def test_nobody_more_is_let_in_when_all_places_are_taken() -> None:
         await nothing(bob.lost, 2 * settings.handshake_timeout_s)
         ann.dial(bob)
         await bob.ready.get()
+
+
+async def test_who_only_waits_gives_way_to_a_newcomer_when_all_places_are_taken() -> None:
+    settings = LinkSettings(half_open=3, failure_tick_s=0.05)
+    async with person(settings, trusting=False) as bob, person() as ann:
+        idlers = [ann.dial(bob) for _ in range(3)]
+        for _ in idlers:
+            await bob.ready.get()
+        await nothing(bob.lost, limits.HALF_OPEN_UNDISTURBED_S)
+        newcomer = ann.dial(bob)
+        assert (await ann.lost.get()) == (idlers[0], REFUSED)
+        assert (await bob.ready.get())[0].remote.port == ann.endpoint.port
+        assert bob.endpoint.half_open == 3 and not newcomer.closed
+
+
+async def test_who_has_shown_a_key_does_not_give_way() -> None:
+    settings = LinkSettings(half_open=1)
+    async with person(settings, trusting=False) as bob, person(replace(QUICK, handshake_timeout_s=0.2)) as ann:
+        ann.dial(bob)
+        busy, _ = await bob.ready.get()
+        busy.frame_limit = limits.FRAME_BYTES  # its MAC has verified
+        await nothing(bob.lost, limits.HALF_OPEN_UNDISTURBED_S)
+        late = ann.dial(bob)
+        assert (await ann.lost.get()) == (late, None)
+        assert not busy.closed and bob.endpoint.counters.turned_away >= 1
 
 
 # -- sockets

@@ -24,6 +24,7 @@ BODY: Final = b"p2pmsg/1/body\0"
 PAIR: Final = b"p2pmsg/1/pair\0"
 GATE_PAIR: Final = b"p2pmsg/1/gate/pair\0"
 GATE_INVITE: Final = b"p2pmsg/1/gate/invite\0"
+GATE_SAS: Final = b"p2pmsg/1/gate/sas\0"
 INVITE_ID: Final = b"p2pmsg/1/invite/id\0"
 TAG: Final = b"p2pmsg/1/tag\0"
 
@@ -36,6 +37,10 @@ READY_MAC: Final = b"p2pmsg/1/hs/ready\0"
 PROVE: Final = b"p2pmsg/1/hs/prove\0"
 WELCOME: Final = b"p2pmsg/1/hs/welcome\0"
 KEY: Final = b"p2pmsg/1/hs/key\0"
+
+# -- comparing
+SAS_COMMIT: Final = b"p2pmsg/1/sas/commit\0"
+SAS: Final = b"p2pmsg/1/sas\0"
 
 # -- channel
 CHANNEL_DIALLER: Final = b"p2pmsg/1/ch/d\0"

@@ -29,6 +29,11 @@ def invite_gate(secret: bytes, account: AccountId) -> bytes:
     return mac(secret, domains.GATE_INVITE, account)
 
 
+def sas_gate(t: bytes, x: bytes) -> bytes:
+    """Return the gate key of two who compared strings; `t` is what they compared, `x` the exporter of their TLS session."""
+    return mac(t, domains.GATE_SAS, x)
+
+
 def invite_id(secret: bytes) -> str:
     """Return the 16 hex characters by which an invite is listed; they tell nothing of its secret."""
     return digest(domains.INVITE_ID, secret)[:_INVITE_ID_BYTES].hex()

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum, auto
+from typing import Final
 
 from p2pmsg.model.ids import ID_BYTES, AccountId
+
+NOBODY: Final = AccountId(bytes(ID_BYTES))
+"""Stands where an account is named, and nobody is known yet."""
 
 
 class Purpose(Enum):
@@ -13,6 +17,8 @@ class Purpose(Enum):
 
     PAIR = auto()
     INVITE = auto()
+    SAS = auto()
+    """Of two who compared strings: serves one link, and is never stored."""
 
 
 class Ended(IntEnum):
@@ -30,7 +36,7 @@ class GateRow:
     key: bytes = field(repr=False)
     purpose: Purpose
     account: AccountId | None
-    """The other account of a pair; None for an invite."""
+    """The other account of a pair; None where anybody may prove himself who holds the key."""
     ended: Ended | None = None
     spent_by: AccountId | None = None
     """Who used the invite; he may come again, as our WELCOME may have been lost."""
@@ -38,10 +44,10 @@ class GateRow:
     """The row's name in storage."""
 
     def opens_for(self, account: AccountId, me: AccountId) -> bool:
-        """Say whether this account may prove itself under the key: of a pair the one named, of an invite anybody but me."""
+        """Say whether this account may prove itself under the key: of a pair the one named, else anybody but me."""
         if self.purpose is Purpose.PAIR:
             return account == self.account
-        return account not in (bytes(ID_BYTES), me)
+        return account not in (NOBODY, me)
 
     def ended_for(self, account: AccountId) -> Ended | None:
         """Say why the row admits this account no more; None where it does."""

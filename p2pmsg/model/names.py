@@ -29,3 +29,8 @@ def fault_of_name(text: str, most: int) -> str | None:
     if text.casefold() == "me":
         return 'is "me", which always means yourself'
     return fault_of_text(text, most)
+
+
+def nick_of(name: str, most_bytes: int) -> str:
+    """Return a good name as far as it goes into so many bytes of UTF-8: whole characters, no blank at the end."""
+    return name.encode()[:most_bytes].decode(errors="ignore").rstrip()

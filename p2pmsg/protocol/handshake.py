@@ -22,7 +22,7 @@ from p2pmsg.crypto.channel import Channel
 from p2pmsg.crypto.hashing import DIGEST_BYTES, wipe
 from p2pmsg.errors import HandshakeRefused, InviteExpired, InviteUsed, InviteWithdrawn, PeerMisbehaved, Refused
 from p2pmsg.model.accounts import ChainLink, Membership
-from p2pmsg.model.gates import Ended, GateRow, Purpose
+from p2pmsg.model.gates import NOBODY, Ended, GateRow, Purpose
 from p2pmsg.model.ids import AccountId, ChainLinkId, DeviceId, DeviceKey
 from p2pmsg.protocol import wire
 from p2pmsg.protocol.messages import CommitPeering, HandshakeCommand, OpenLink, Peering, SendBytes
@@ -75,6 +75,10 @@ class Knowledge:
     """False for who is kept out: a blocked account, a forked device."""
     hello: Callable[[], bytes]
     """Makes HELLO's payload when it is due."""
+    nick: str = ""
+    """What I call myself to people nearby."""
+    admit: Callable[[], bool] = lambda: False
+    """Asked once when a stranger wants to compare strings: True begins the one attempt that may be under way."""
 
 
 class _Stage(Enum):
@@ -106,6 +110,7 @@ class _Machine:
         self._seed = bytearray(entropy[_SEED_BYTES:ENTROPY_BYTES])
         self._reader = ChainReader()
         self._proof: Proof | None = None
+        self._master = bytearray()
         self._pair_key: bytes | None = None
         self._channel: Channel | None = None
         self._peering: Peering | None = None
@@ -139,15 +144,17 @@ class _Machine:
     def _take(self, frame: Frame, now: float) -> list[HandshakeCommand]:
         raise NotImplementedError
 
-    def _secure(self, gate: GateRow, peer: AccountId, seeds: tuple[bytes | bytearray, bytes | bytearray], t2: bytes) -> tuple[bytes, bytes]:
+    def _secure(self, gate: GateRow, seeds: tuple[bytes | bytearray, bytes | bytearray], t2: bytes) -> tuple[bytes, bytes]:
         """Return the keys of D's and R's direction; the ephemeral secrets end here. `seeds` are D's and R's."""
-        k = agreement.master_key(gate.key, *seeds, t2)
-        if gate.purpose is Purpose.INVITE:
-            self._pair_key = gates.pair_key(k, self._me.account, peer)
-        keys = agreement.channel_keys(k)
-        wipe(k)
+        self._master = agreement.master_key(gate.key, *seeds, t2)
         self._forget()
-        return keys
+        return agreement.channel_keys(self._master)
+
+    def _pair_up(self, gate: GateRow, peer: AccountId) -> None:
+        """Make the key of the pair, if the two become contacts on this link; the master key ends here."""
+        if gate.purpose is not Purpose.PAIR:
+            self._pair_key = gates.pair_key(self._master, self._me.account, peer)
+        wipe(self._master)
 
     def _open_frame(self, frame: Frame, expected: FrameType, now: float) -> bytes:
         require(frame.type == expected and self._channel is not None, f"frame {frame.type} in place of {expected.name}")
@@ -196,6 +203,7 @@ class _Machine:
         self._stage = _Stage.ENDED
         self.deadline = float("inf")
         self._channel = None
+        wipe(self._master)
         self._pair_key = None
         self._peering = None
         self._forget()
@@ -262,7 +270,7 @@ class Dialler(_Machine):
         plain = self._seed + proof.pack()
         prove = kem.seal(ek_r, plain, t1)
         self._t2 = agreement.t2(t1, prove)
-        k_d, k_r = self._secure(self._gate, self._to, (self._seed, seed_r), self._t2)
+        k_d, k_r = self._secure(self._gate, (self._seed, seed_r), self._t2)
         wipe(seed_r, plain)
         self._channel = Channel(k_d, k_r, now)
         self._stage = _Stage.WELCOME
@@ -270,8 +278,10 @@ class Dialler(_Machine):
 
     def _welcome(self, frame: Frame, now: float) -> list[HandshakeCommand]:
         proof = Proof.unpack(self._open_frame(frame, FrameType.WELCOME, now))
-        require(proof.account == self._to, "another account answers than was dialled")
+        dialled = proof.account == self._to if self._to != NOBODY else self._gate.opens_for(proof.account, self._me.account)
+        require(dialled, "another account answers than was dialled")
         self._verifier.check_signed(proof, agreement.welcome_text(self._t2, self._me.account, proof.account, proof.device, proof.heads))
+        self._pair_up(self._gate, proof.account)
         self._proof = proof
         self._stage = _Stage.CHAIN
         return []
@@ -286,6 +296,8 @@ class Responder(_Machine):
         self._exporter = exporter
         self._rows = knowledge.rows
         self._gate: GateRow | None = None
+        self._ek_d = b""
+        self._t0 = b""
         self._t1 = b""
         self._t2 = b""
 
@@ -311,7 +323,8 @@ class Responder(_Machine):
     def _take(self, frame: Frame, now: float) -> list[HandshakeCommand]:
         match self._stage:
             case _Stage.GATE:
-                return self._ready(frame)
+                self._check_gate(frame)
+                return self._ready()
             case _Stage.PROVE:
                 return self._prove(frame, now)
             case _Stage.CHAIN:
@@ -321,19 +334,21 @@ class Responder(_Machine):
                 return self._open(self._read_hello(frame, now))
         raise HandshakeRefused(f"frame {frame.type} out of turn")
 
-    def _ready(self, frame: Frame) -> list[HandshakeCommand]:
+    def _check_gate(self, frame: Frame) -> None:
         body = frame.body
         require(frame.type == FrameType.GATE and len(body) == _GATE_BYTES, "no GATE, or of another length")
-        version, ek_d, mac = body[:1], body[1:-DIGEST_BYTES], body[-DIGEST_BYTES:]
+        version, self._ek_d, mac = body[:1], body[1:-DIGEST_BYTES], body[-DIGEST_BYTES:]
         require(version == _VERSION, "another version")
-        t0 = agreement.t0(self._exporter, version, ek_d)
-        gate = _gate_of(self._rows(), t0, mac)
-        require(gate is not None, "the MAC of GATE verifies under no gate key")
+        self._t0 = agreement.t0(self._exporter, version, self._ek_d)
+        self._gate = _gate_of(self._rows(), self._t0, mac)
+        require(self._gate is not None, "the MAC of GATE verifies under no gate key")
+
+    def _ready(self) -> list[HandshakeCommand]:
+        gate = self._gate
         assert gate is not None and self._ephemeral is not None
-        self._gate = gate
         self.proven = True
-        sealed = kem.seal(ek_d, self._seed, t0)
-        self._t1 = agreement.t1(t0, self._ephemeral.public, sealed)
+        sealed = kem.seal(self._ek_d, self._seed, self._t0)
+        self._t1 = agreement.t1(self._t0, self._ephemeral.public, sealed)
         self._stage = _Stage.PROVE
         return [SendBytes(plain_frame(FrameType.READY, self._ephemeral.public + sealed + agreement.ready_mac(gate.key, self._t1)))]
 
@@ -345,8 +360,10 @@ class Responder(_Machine):
         seed_d, proof = bytearray(opened[:_SEED_BYTES]), Proof.unpack(opened[_SEED_BYTES:])
         self._t2 = agreement.t2(t1, frame.body)
         require(gate.opens_for(proof.account, me), "this gate key is not for this account")
-        self._verifier.check_signed(proof, agreement.prove_text(t1, me, proof.account, proof.device, proof.heads))
-        k_d, k_r = self._secure(gate, proof.account, (seed_d, self._seed), self._t2)
+        to = NOBODY if gate.purpose is Purpose.SAS else me
+        self._verifier.check_signed(proof, agreement.prove_text(t1, to, proof.account, proof.device, proof.heads))
+        k_d, k_r = self._secure(gate, (seed_d, self._seed), self._t2)
+        self._pair_up(gate, proof.account)
         wipe(seed_d)
         self._channel = Channel(k_r, k_d, now)
         self._proof = proof

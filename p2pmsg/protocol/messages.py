@@ -18,6 +18,7 @@ from p2pmsg.protocol.wire import Hello, Message
 
 if TYPE_CHECKING:
     from p2pmsg.crypto.channel import Channel
+    from p2pmsg.crypto.sas import Strings
     from p2pmsg.protocol.handshake import GateRow
 
 
@@ -29,6 +30,15 @@ class SendBytes:
     """Write these bytes on the control stream."""
 
     data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CompareStrings:
+    """Show the strings to the own user, who asks the other person for theirs; `consent` follows only if he says yes."""
+
+    strings: Strings
+    nick: str
+    """What the peer calls itself: unproved, and of any meaning only once the strings agree."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +167,7 @@ class Dial:
     redial: bool
 
 
-HandshakeCommand = SendBytes | CommitPeering | OpenLink
+HandshakeCommand = SendBytes | CompareStrings | CommitPeering | OpenLink
 ReplicationCommand = SendMessage | LoadEvents | LookUpIds | ReceiveEvents | StoreAck | MarkSent | MarkQueued
 Command = HandshakeCommand | ReplicationCommand | CloseLink | Dial
 

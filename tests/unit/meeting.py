@@ -11,7 +11,7 @@ from p2pmsg.model.gates import GateRow
 from p2pmsg.model.ids import AccountId, DeviceId
 from p2pmsg.protocol import authority, wire
 from p2pmsg.protocol.handshake import Dialler, Identity, Knowledge, Responder
-from p2pmsg.protocol.messages import CommitPeering, HandshakeCommand, OpenLink, Peering, SendBytes
+from p2pmsg.protocol.messages import CommitPeering, CompareStrings, HandshakeCommand, OpenLink, Peering, SendBytes
 from p2pmsg.protocol.proofs import Proof, Verifier
 from p2pmsg.protocol.wire import Frame, FrameReader, Hello
 from tests.unit.people import Person, seeded
@@ -56,6 +56,7 @@ class End:
     commits: bool = True
     """Whether a commit is done at once; else the test calls `committed`."""
     peerings: list[Peering] = field(default_factory=list)
+    compared: list[CompareStrings] = field(default_factory=list)
     opened: OpenLink | None = None
     sent: bytes = b""
     now: float = 0.0
@@ -81,6 +82,8 @@ class End:
                 case SendBytes(data):
                     out += data
                     self.sent += data
+                case CompareStrings():
+                    self.compared.append(command)
                 case CommitPeering(peering):
                     self.peerings.append(peering)
                     out += self.committed() if self.commits else b""

@@ -1,6 +1,6 @@
 """The protocol's test vectors: the code makes them, and what protocol.md says about them is enough to make them without it.
 
-The second reading knows no module of p2pmsg: it is what somebody would write who has the page alone.
+The second reading knows nothing of p2pmsg but the table of symbols: it is what somebody would write who has the page alone.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import mlkem, x25519
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from nacl.signing import SigningKey, VerifyKey
 
+from p2pmsg.model.emoji import WORDS
 from tests.unit import vectors
 
 HERE = json.loads(vectors.PAGE.read_text(encoding="utf-8"))
@@ -130,6 +131,20 @@ def test_announcement() -> None:
     assert HERE["announcement"]["instance"] == base64.b32encode(nonce).decode().lower()
     tag = blake2s(b"p2pmsg/1/tag\0" + nonce + addresses, key=key, digest_size=8).digest()
     assert tag == of("announcement", "tag")
+
+
+def test_comparing_strings() -> None:
+    x, t = of("sas", "x"), of("sas", "t")
+    commit, nonce, reveal = (of("sas", f"{name}_frame") for name in ("commit", "nonce", "reveal"))
+    assert (commit[:3], nonce[:3], reveal[:3]) == (b"\6\0\x20", b"\7\0\x60", b"\x08\0\x60")
+    n_d, nick_d, n_r, nick_r = reveal[3:35], reveal[35:], nonce[3:35], nonce[35:]
+    assert (nick_d, nick_r) == (b"Bob".ljust(64, b"\0"), "Ännchen".encode().ljust(64, b"\0"))
+    assert commit[3:] == h("sas/commit", x, n_d, nick_d)
+    assert t == h("sas", x, n_d, n_r, nick_d, nick_r)
+    bits = f"{int.from_bytes(t, 'big'):0256b}"
+    assert HERE["sas"]["numbers"] == [int(bits[at : at + 13], 2) + 1000 for at in (0, 13, 26)]
+    assert HERE["sas"]["emoji"] == [WORDS[int(bits[at : at + 6], 2)] for at in range(0, 42, 6)]
+    assert of("sas", "gate_key") == h("gate/sas", x, key=t)
 
 
 def test_handshake() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import p2pmsg
-from p2pmsg.crypto import agreement, chain, domains, gates, kem, signing, words
+from p2pmsg.crypto import agreement, chain, domains, gates, kem, sas, signing, words
 from p2pmsg.crypto.channel import KEY, NEXT, Channel
 from p2pmsg.crypto.hashing import digest, mac
 from p2pmsg.errors import PeerMisbehaved
@@ -22,6 +22,7 @@ from p2pmsg.model.events import Claim, Event, Kind, Tip
 from p2pmsg.network.announcements import instance_name
 from p2pmsg.protocol import bodies, log, wire
 from p2pmsg.protocol.addresses import encode_announced, encode_invite
+from p2pmsg.protocol.comparing import encode_nick
 from p2pmsg.protocol.proofs import encode_chain
 
 PAGE: Final = Path(p2pmsg.__file__).parent / "docs" / "vectors.json"
@@ -96,6 +97,7 @@ def build(recorded: Section) -> Section:
         "bodies": _bodies(),
         "invite": _invite(),
         "announcement": _announcement(),
+        "sas": _sas(),
         "handshake": shake,
         "channel": _channel(),
         "messages": _messages(),
@@ -162,6 +164,24 @@ def _announcement() -> Section:
         "a": addresses,
         "presence_key": PRESENCE_KEY,
         "tag": gates.tag(PRESENCE_KEY, nonce, addresses),
+    }
+
+
+def _sas() -> Section:
+    """Bob asks Ann, who is visible."""
+    x, n_d, n_r = seeded("exporter "), seeded("nonce of d "), seeded("nonce of r ")
+    nick_d, nick_r = encode_nick("Bob"), encode_nick("Ännchen")
+    t = sas.transcript(x, (n_d, n_r), (nick_d, nick_r))
+    shown = sas.strings(t)
+    return {
+        "x": x,
+        "commit_frame": wire.plain_frame(wire.FrameType.COMMIT, sas.commitment(x, n_d, nick_d)),
+        "nonce_frame": wire.plain_frame(wire.FrameType.NONCE, n_r + nick_r),
+        "reveal_frame": wire.plain_frame(wire.FrameType.REVEAL, n_d + nick_d),
+        "t": t,
+        "numbers": list(shown.numbers),
+        "emoji": list(shown.emoji),
+        "gate_key": gates.sas_gate(t, x),
     }
 
 

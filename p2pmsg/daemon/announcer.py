@@ -12,13 +12,17 @@ from collections.abc import Sequence
 
 from p2pmsg.config import limits
 from p2pmsg.crypto import gates
+from p2pmsg.daemon.hints import Hints
 from p2pmsg.daemon.node import Node
 from p2pmsg.errors import MdnsUnavailable, PeerMisbehaved
 from p2pmsg.model.addresses import Address, Interface, Path
 from p2pmsg.network import interfaces
+from p2pmsg.network.announcements import Announcement
+from p2pmsg.network.beacon import Beacon
 from p2pmsg.network.discovery import Discovery
 from p2pmsg.network.endpoint import Endpoint
 from p2pmsg.protocol.addresses import decode_announced, encode_announced
+from p2pmsg.protocol.wire import Announced
 
 _log = logging.getLogger(__name__)
 _NONCE_BYTES = 10
@@ -34,13 +38,16 @@ class Announcer:
         self._node = node
         self._endpoint = endpoint
         self._discovery: Discovery | None = None
+        self._beacon: Beacon | None = None
+        self.hints: Hints | None = None
 
-    def attach(self, discovery: Discovery) -> None:
-        self._discovery = discovery
+    def attach(self, discovery: Discovery, beacon: Beacon | None = None, hints: Hints | None = None) -> None:
+        """Announce by these from now on."""
+        self._discovery, self._beacon, self.hints = discovery, beacon, hints
 
     # -- what discovery hears
 
-    def announced(self, nonce: bytes, addresses: bytes, tags: bytes, version: int) -> None:
+    def announced(self, nonce: bytes, addresses: bytes, tags: bytes, version: int, path: Path = Path.MDNS) -> None:
         """Somebody announced: a contact is dialled at the addresses that its tag covers, strangers are passed over."""
         if version != 1:
             self.newer_version_seen |= self._node.people.recognise(nonce, addresses, tags) is not None
@@ -51,7 +58,15 @@ class Announcer:
             return
         hosts = [host for address in found for host in scoped(address, self.interfaces)]
         usable = [host for host in hosts if interfaces.acceptable(host, self.interfaces)]
-        self._node.announced(nonce, addresses, tags, usable, Path.MDNS)
+        self._node.announced(nonce, addresses, tags, usable, path)
+
+    def beacon_heard(self, heard: Announcement) -> None:
+        """Somebody announced by a broadcast."""
+        self.announced(heard.nonce, heard.addresses, heard.tags, heard.version, Path.BEACON)
+
+    def hint_heard(self, heard: Announced) -> None:
+        """A peer handed on how somebody announces himself."""
+        self.announced(heard.nonce, heard.addresses, heard.tags, 1, Path.HINT)
 
     def interfaces_changed(self, found: tuple[Interface, ...]) -> None:
         """Addresses changed, or the machine woke: a new epoch."""
@@ -70,7 +85,12 @@ class Announcer:
             return
         nonce = os.urandom(_NONCE_BYTES)
         addresses = encode_announced(hosts_of(self.interfaces), self._endpoint.port)
-        self._discovery.publish(nonce, self._endpoint.port, addresses, self._tags(nonce, addresses), self.interfaces)
+        tags = self._tags(nonce, addresses)
+        self._discovery.publish(nonce, self._endpoint.port, addresses, tags, self.interfaces)
+        if self._beacon is not None:
+            self._beacon.publish(Announcement(nonce, addresses, tags), self.interfaces)
+        if self.hints is not None:
+            self.hints.epoch_changed(Announced(nonce, addresses, tags))
         _log.info("new epoch on %s, port %d", ", ".join(i.name for i in self.interfaces), self._endpoint.port)
 
     def contacts_changed(self) -> None:

@@ -19,7 +19,7 @@ from p2pmsg.protocol.handshake import Knowledge
 from p2pmsg.protocol.links import Opened
 from p2pmsg.protocol.messages import REFUSED, Peering
 from p2pmsg.protocol.proofs import ChainReader
-from p2pmsg.protocol.wire import Ack, Events, Have, Hello, Message, Want
+from p2pmsg.protocol.wire import Ack, Events, Have, Hello, Hint, Message, Want
 from p2pmsg.storage import people as people_store
 from p2pmsg.storage.cipher import Db
 
@@ -167,6 +167,9 @@ class LinkEvents:
                 replication.events_received(link.number, message)
             case Ack():
                 replication.ack_received(link.number, message)
+            case Hint():
+                if self._node.hinted is not None:
+                    self._node.hinted(link.number, message)
             case Hello():
                 raise PeerMisbehaved("a second HELLO")
         self._node.wake()

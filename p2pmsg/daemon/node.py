@@ -35,6 +35,7 @@ from p2pmsg.protocol.messages import (
 )
 from p2pmsg.protocol.presence import Presence
 from p2pmsg.protocol.replication import Replication
+from p2pmsg.protocol.wire import Hint
 from p2pmsg.storage import feed as feed_store
 from p2pmsg.storage import log as log_store
 from p2pmsg.storage.cipher import Db
@@ -69,6 +70,8 @@ class Node:
         """Called after a commit that may have added to the feed, and when messages are on their way."""
         self.peer_changed: list[Callable[[DeviceId], None]] = []
         """Called when a link to a device has opened or ended."""
+        self.hinted: Callable[[LinkNumber, Hint], None] | None = None
+        """Told of hints; None where they are switched off."""
         self.network: Callable[[Address], str] = lambda address: ""
         """Names the network an address is on, for last known addresses."""
         self.interface_name: Callable[[Link], str | None] = lambda link: None

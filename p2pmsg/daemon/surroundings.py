@@ -16,7 +16,7 @@ from p2pmsg.daemon.linkage import Link
 from p2pmsg.daemon.node import Node
 from p2pmsg.errors import MdnsUnavailable
 from p2pmsg.model.addresses import Address, Interface, Path
-from p2pmsg.network import interfaces
+from p2pmsg.network import dnssd, interfaces
 from p2pmsg.network.discovery import Listener
 from p2pmsg.network.endpoint import ANYWHERE, LOOPBACK, Endpoint
 from p2pmsg.storage import people as people_store
@@ -37,7 +37,7 @@ class Surroundings(Listener):
         self._interfaces: tuple[Interface, ...] = ()
         self._networks: dict[str, str] = {}
         self._moved = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         node.network = self.network_of
         node.interface_name = self.interface_of
 
@@ -74,12 +74,14 @@ class Surroundings(Listener):
 
     def start(self, tasks: asyncio.TaskGroup) -> None:
         """Begin to follow changes, and dial whom we met here before."""
-        self._task = tasks.create_task(self._follow(), name="surroundings")
+        self._tasks = [tasks.create_task(self._follow(), name="surroundings")]
+        if Path.DNS_SD.value in self._settings.discovery_paths:
+            self._tasks.append(tasks.create_task(self._browse_dns(), name="dns-sd"))
         self._moved.set()
 
     def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
+        for task in self._tasks:
+            task.cancel()
 
     # -- discovery's listener
 
@@ -137,8 +139,19 @@ class Surroundings(Listener):
         found: list[Address] = []
         for text in self._settings.discovery_static:
             found += await _addresses(*split_address(text))
-        self._node.presence.static_found(found, self._node.clock.now())
+        self._node.presence.anybody_found(found, Path.STATIC, self._node.clock.now())
         self._node.wake()
+
+    async def _browse_dns(self) -> None:
+        """Ask the site's DNS for nodes while a contact is missing: at start, soon again as it may be starting too, then once a minute."""
+        wait_s = limits.DNS_SD_AGAIN_S
+        while True:
+            if self._node.presence.missing:
+                found = [address for address in await dnssd.browse(self._interfaces) if interfaces.acceptable(address, self._interfaces)]
+                self._node.presence.anybody_found(found, Path.DNS_SD, self._node.clock.now())
+                self._node.wake()
+            await asyncio.sleep(wait_s)
+            wait_s = min(wait_s * 2, limits.DNS_SD_EVERY_S)
 
     def _home_network(self) -> str:
         return next(iter(self._networks.values()), "none")

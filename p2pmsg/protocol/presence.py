@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
 from p2pmsg.config import limits
 from p2pmsg.model.addresses import Address, Path
 from p2pmsg.model.ids import AccountId
 from p2pmsg.protocol.messages import Dial
+
+_FOR_EVER: Final = frozenset({Path.STATIC, Path.DNS_SD})
+"""Paths whose addresses stay until they are replaced, though nobody was ever seen there."""
 
 
 @dataclass(slots=True)
@@ -46,15 +50,17 @@ class Presence:
     def __init__(self, paths: frozenset[Path]) -> None:
         self._paths = paths
         self._contacts: dict[AccountId, _Whereabouts] = {}
-        self._static: tuple[Address, ...] = ()
+        self._anybody: dict[Path, tuple[Address, ...]] = {}
+        """Addresses where any contact may be: configured ones, and those that the site's DNS names."""
         self._recent: deque[float] = deque(maxlen=limits.DIALS_PER_S)
 
     # -- what happened
 
     def contact_added(self, account: AccountId, now: float) -> None:
         whereabouts = self._contacts.setdefault(account, _Whereabouts())
-        for address in self._static:
-            self._place(whereabouts, address, Path.STATIC, now)
+        for path, addresses in self._anybody.items():
+            for address in addresses:
+                self._place(whereabouts, address, path, now)
 
     def met(self, account: AccountId, address: Address, path: Path, now: float) -> None:
         """The contact was at an address, though that link may end before it is open: it is tried there again."""
@@ -65,12 +71,19 @@ class Presence:
     def contact_removed(self, account: AccountId) -> None:
         self._contacts.pop(account, None)
 
-    def static_found(self, addresses: Iterable[Address], now: float) -> None:
-        """The configured addresses are these: any contact may be at each of them."""
-        self._static = tuple(addresses)
+    def anybody_found(self, addresses: Iterable[Address], path: Path, now: float) -> None:
+        """These addresses are configured (STATIC), or named by the site's DNS (DNS_SD): any contact may be at each of them."""
+        if path not in self._paths:
+            return
+        self._anybody[path] = tuple(addresses)
         for whereabouts in self._contacts.values():
-            for address in self._static:
-                self._place(whereabouts, address, Path.STATIC, now)
+            for address in self._anybody[path]:
+                self._place(whereabouts, address, path, now)
+
+    @property
+    def missing(self) -> bool:
+        """Say whether there is a contact without a link."""
+        return any(not whereabouts.links for whereabouts in self._contacts.values())
 
     def sighted(self, account: AccountId, addresses: Iterable[Address], path: Path, now: float) -> None:
         """Something points at a contact's addresses: an announcement, or what was last known on this network."""
@@ -150,15 +163,15 @@ class Presence:
             self._trim(whereabouts)
             return
         place.seen = now
-        place.redial = place.redial and path in (Path.STATIC, Path.LAST_KNOWN)
+        place.redial = place.redial and path in (*_FOR_EVER, Path.LAST_KNOWN)
         if place.path is Path.LAST_KNOWN or place.path not in self._paths:
             place.path = path
-        if path is not Path.STATIC:
+        if path not in _FOR_EVER:
             place.due = min(place.due, now)
 
     def _trim(self, whereabouts: _Whereabouts) -> None:
         """Keep what is static and the newest few; one replayed announcement cannot make a thousand dials."""
-        moving = [(place.seen, address) for address, place in whereabouts.places.items() if place.path is not Path.STATIC]
+        moving = [(place.seen, address) for address, place in whereabouts.places.items() if place.path not in _FOR_EVER]
         for _, address in sorted(moving)[: -2 * limits.ADDRESSES_PER_CONTACT]:
             if not whereabouts.places[address].dialling:
                 del whereabouts.places[address]
@@ -168,7 +181,7 @@ class Presence:
         gone = [
             address
             for address, place in whereabouts.places.items()
-            if not place.dialling and place.path is not Path.STATIC and place.seen + limits.REDIAL_FOR_S < now
+            if not place.dialling and place.path not in _FOR_EVER and place.seen + limits.REDIAL_FOR_S < now
         ]
         for address in gone:
             del whereabouts.places[address]

@@ -53,6 +53,7 @@ class FrameType(IntEnum):
     ACK = 14
     KEY = 15
     NEXT = 16
+    HINT = 20
 
 
 PLAIN: Final = frozenset({FrameType.GATE, FrameType.READY, FrameType.PROVE, FrameType.COMMIT, FrameType.NONCE, FrameType.REVEAL})
@@ -186,13 +187,29 @@ class Ack(Struct, array_like=True, frozen=True):
     conversations: Annotated[list[LogClaims], Meta(max_length=limits.HAVE_CONVERSATIONS)]
 
 
-Message = Hello | Have | Want | Events | Ack
+class Announced(Struct, array_like=True, frozen=True):
+    """An announcement, verbatim: only contacts of who made it recognise it."""
+
+    nonce: Annotated[bytes, Meta(min_length=10, max_length=10)]
+    addresses: Annotated[bytes, Meta(min_length=1, max_length=limits.ANNOUNCED_BYTES)]
+    tags: Annotated[bytes, Meta(min_length=8 * limits.TAGS, max_length=8 * limits.TAGS)]
+
+
+class Hint(Struct, array_like=True, frozen=True):
+    """The sender's own announcement, and those of others that it has from themselves."""
+
+    own: Announced | None
+    others: Annotated[list[Announced], Meta(max_length=limits.HINTS)]
+
+
+Message = Hello | Have | Want | Events | Ack | Hint
 _TYPES: Final[dict[int, type[Message]]] = {
     FrameType.HELLO: Hello,
     FrameType.HAVE: Have,
     FrameType.WANT: Want,
     FrameType.EVENTS: Events,
     FrameType.ACK: Ack,
+    FrameType.HINT: Hint,
 }
 _NUMBERS: Final = {kind: number for number, kind in _TYPES.items()}
 _DECODERS: Final[dict[int, msgspec.msgpack.Decoder[Any]]] = {number: msgspec.msgpack.Decoder(kind) for number, kind in _TYPES.items()}

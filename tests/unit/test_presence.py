@@ -88,7 +88,7 @@ def test_after_an_hour_without_a_sign_nobody_is_dialled() -> None:
 
 def test_static_addresses_are_tried_for_every_contact_and_for_ever() -> None:
     who = presence(BOB, CARL)
-    who.static_found([HERE], 0.0)
+    who.anybody_found([HERE], Path.STATIC, 0.0)
     assert {dial.account for dial in who.poll(0.0)} == {BOB, CARL}
     for account in (BOB, CARL):
         who.dial_ended(account, HERE, 5.0)

@@ -46,6 +46,7 @@ class Wire:
     rtt_ms: float | None = 1.0
     last_heard: float = 0.0
     written: bytes = b""
+    now: Callable[[], float] = lambda: 0.0
     closed: int | None = None
     refused: bool = False
     proven: bool = False
@@ -74,6 +75,7 @@ class Wire:
         """Bytes came from the peer."""
         if self.over:
             return
+        self.last_heard = self.now()
         try:
             for frame in self.reader.feed(data):
                 self.listener.frame_received(self, frame)
@@ -122,12 +124,12 @@ class Endpoint:
     def dial(self, address: Address, *, redial: bool = False) -> Wire:
         self.dialled.append(address)
         loop = asyncio.get_running_loop()
-        wire = Wire(address, self.listener, dialled=True)
+        wire = Wire(address, self.listener, dialled=True, now=loop.time)
         there = self.others.get(address)
         if there is None:
             loop.call_soon(wire.lose, None)
             return wire
-        wire.peer = Wire(self.address, there.listener, wire)
+        wire.peer = Wire(self.address, there.listener, wire, now=loop.time)
         exporter = seeded(f"exporter {wire.number}")
         loop.call_soon(self.listener.connection_ready, wire, exporter)
         loop.call_soon(there.listener.connection_ready, wire.peer, exporter)

@@ -1,0 +1,127 @@
+"""What replication commands is done in storage, and what storage says goes back in."""
+
+from __future__ import annotations
+
+import pytest
+
+from p2pmsg.daemon import keeping
+from p2pmsg.errors import NotPermitted
+from p2pmsg.model.addresses import Address
+from p2pmsg.protocol.bodies import TextBody
+from p2pmsg.protocol.messages import LIMIT
+from p2pmsg.storage import feed
+from tests.unit.nodes import Endpoint, House, moved_in, neighbours, settle
+from tests.unit.people import Person
+from tests.unit.shelves import Shelf, direct, line, tip_of
+
+pytestmark = pytest.mark.asyncio
+ANN, BOB = Person("Ann"), Person("Bob")
+TALK = direct(ANN, BOB)
+
+
+def changes(house: House, kind: feed.ChangeType) -> list[feed.Change]:
+    return [change for change in feed.after(house.shelf.db, 0).changes if change.type is kind]
+
+
+def states(house: House) -> list[str | None]:
+    return [change.state for change in changes(house, feed.ChangeType.STATE)]
+
+
+async def test_what_waited_is_handed_over_when_the_two_meet() -> None:
+    ann, bob = moved_in(ANN, BOB), moved_in(BOB, ANN)
+    for n in range(100):
+        ann.say(BOB, f"to Bob {n}")
+        bob.say(ANN, f"to Ann {n}")
+    others: dict[Address, Endpoint] = {}
+    one, two = House(ANN, others, ann).start(), House(BOB, others, bob).start()
+    one.sees(two)
+    await one.until(lambda: ann.unread_all() >= 100)
+    await two.until(lambda: bob.unread_all() >= 100)
+    assert [text for text in ann.texts(BOB) if text.startswith("to Ann")] == [f"to Ann {n}" for n in range(100)]
+    assert [text for text in bob.texts(ANN) if text.startswith("to Bob")] == [f"to Bob {n}" for n in range(100)]
+    for house in (one, two):
+        house.node.stop()
+
+
+async def test_a_message_on_its_way_is_sent_then_delivered_and_says_each_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeping, "_MARKS_DELAY_S", 0.0)
+    async with neighbours(ANN, BOB) as (ann, _):
+        await ann.send("hello", wait="delivered")
+        await settle()
+        assert states(ann) in (["sent", "delivered"], ["delivered"])
+
+
+async def test_a_message_whose_link_ends_unacknowledged_is_queued_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeping, "_MARKS_DELAY_S", 0.0)
+    async with neighbours(ANN, BOB) as (ann, bob):
+        bob.storage._schedule = lambda run: None  # Bob's disk has stopped
+        sent = await ann.send("hello", wait="sent")
+        assert sent["state"] == "sent"
+        await settle()
+        (link,) = ann.node.linkage
+        link.connection.lose(None)  # type: ignore[attr-defined]
+        await settle()
+        assert [each["state"] for each in await ann.history() if each["id"] == sent["id"]] == ["queued"]
+        assert states(ann) == ["sent", "queued"]
+
+
+async def test_events_that_cannot_be_stored_are_not_acknowledged() -> None:
+    async with neighbours(ANN, BOB) as (ann, bob):
+        bob.storage.low_disk = True
+        sent = await ann.send("hello")
+        await ann.until(lambda: not ann.linked(bob))
+        assert sent["state"] in ("queued", "sent") and bob.node.storage_error is not None and list(bob.node.links) == []
+        bob.storage.low_disk = False
+        ann.sees(bob)
+        await bob.until(lambda: bob.shelf.unread_all() >= 1)
+        assert bob.node.storage_error is None
+
+
+async def test_an_event_that_no_honest_device_makes_ends_the_link() -> None:
+    async with neighbours(ANN, BOB) as (ann, bob):
+        first = await ann.node.run_write(lambda db: ann.node.write(db, TALK, TextBody("one")))
+        forged = ann.shelf.make(tip_of(first), TALK, TextBody("two"), hlc=1)  # its clock goes back: signed all the same
+        ann.node.replication.events_appended(TALK.id, [forged], ann.node.clock.now())
+        ann.node.wake()
+        await bob.until(lambda: not bob.linked(ann))
+        assert bob.node.linkage.misbehaved == 1 and bob.shelf.texts(ANN).count("two") == 0
+
+
+async def test_a_fork_is_told_once_and_the_device_put_out_after_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeping, "_EVIDENCE_S", 0.01)
+    ann = moved_in(ANN, BOB)
+    ann.take(line(Shelf(BOB), TALK, ["one"]), BOB)
+    bob = moved_in(BOB, ANN)
+    bob.say(ANN, "another one")
+    others: dict[Address, Endpoint] = {}
+    one, two = House(ANN, others, ann).start(), House(BOB, others, bob).start()
+    one.sees(two)
+    await one.until(lambda: bool(one.node.people.forked))
+    assert one.node.people.forked == {BOB.device} and not one.node.people.may_link(BOB.account, BOB.device)
+    await one.until(lambda: not one.linked(two))
+    await settle()
+    assert [change.payload and '"forked"' in change.payload for change in changes(one, feed.ChangeType.ALERT)] == [True]
+    for house in (one, two):
+        house.node.stop()
+
+
+async def test_an_old_copy_finds_out_and_writes_nothing_more() -> None:
+    async with neighbours(ANN, BOB) as (ann, bob):
+        await bob.send("the newest", wait="delivered")
+        old = House(BOB, {}, moved_in(BOB, ANN))  # the same folder, as it was before
+        old.endpoint.others = bob.endpoint.others
+        bob.node.stop()
+        old.start().sees(ann)
+        await old.until(lambda: old.node.old_copy)
+        with pytest.raises(NotPermitted):
+            await old.send("from the past")
+        assert [change.payload and '"old_copy"' in change.payload for change in changes(old, feed.ChangeType.ALERT)] == [True]
+        old.node.stop()
+
+
+async def test_a_link_that_is_gone_is_not_closed_again() -> None:
+    async with neighbours(ANN, BOB) as (ann, _):
+        (opened,) = ann.node.links
+        ann.node.close(opened.link, LIMIT)
+        ann.node.close(opened.link, LIMIT)
+        await settle()

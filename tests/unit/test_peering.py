@@ -1,0 +1,103 @@
+"""What becoming contacts stores, in one transaction."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from p2pmsg.crypto import gates
+from p2pmsg.daemon.load import load_people
+from p2pmsg.daemon.peering import Committed, commit_peering
+from p2pmsg.model.accounts import Trust
+from p2pmsg.model.gates import Ended, GateRow, Purpose
+from p2pmsg.protocol import authority
+from p2pmsg.protocol.messages import Peering
+from p2pmsg.storage import doors
+from tests.unit.nodes import House, moved_in
+from tests.unit.people import Person, invite_row, pair_row
+
+pytestmark = pytest.mark.asyncio
+ANN, BOB, EVE = Person("Ann"), Person("Bob", nicknames=("Bobby",)), Person("Eve")
+INVITE = invite_row(ANN)
+
+
+def peering(who: Person, gate: GateRow = INVITE, *, dialled: bool = False, key: bytes | None = b"k" * 32) -> Peering:
+    return Peering(who.account, who.key, who.device, authority.resolve(who.links), who.links, gate, key, dialled)
+
+
+def commit(house: House, proven: Peering, name: str | None = None) -> Any:
+    with house.shelf.db.atomic():
+        return commit_peering(house.shelf.db, node=house.node, peering=proven, name=name, now_ms=house.shelf.now_ms)
+
+
+def inviting() -> House:
+    shelf = moved_in(ANN)
+    doors.add_invite(shelf.db, INVITE.key, INVITE.reference, shelf.now_ms, shelf.now_ms + 1000)
+    return House(ANN, shelf=shelf)
+
+
+async def test_who_used_my_invite_is_invited() -> None:
+    house = inviting()
+    done = commit(house, peering(BOB))
+    assert isinstance(done, Committed) and done.contact is not None and done.event is not None
+    assert (done.contact.trust, done.contact.verified_by, done.contact.nickname, done.contact.name) == (Trust.INVITED, None, "Bobby", None)
+    people = load_people(house.shelf.db)
+    assert people.chains[BOB.account] == BOB.links and people.contacts[BOB.account] == done.contact and people.gates == done.gates
+    pair, invite = done.gates
+    assert (pair.purpose, pair.account, pair.key) == (Purpose.PAIR, BOB.account, gates.pair_gate(b"k" * 32, ANN.account, BOB.account))
+    assert (invite.ended, invite.spent_by) == (Ended.USED, BOB.account)
+
+
+async def test_whose_invite_i_used_is_verified() -> None:
+    house = House(ANN, shelf=moved_in(ANN))
+    done = commit(house, peering(BOB, invite_row(BOB), dialled=True), name="Robert")
+    assert (done.contact.trust, done.contact.verified_by, done.contact.name) == (Trust.VERIFIED, "invite", "Robert")
+
+
+async def test_a_second_one_comes_too_late_and_stores_nothing() -> None:
+    house = inviting()
+    commit(house, peering(BOB))
+    before = load_people(house.shelf.db)
+    assert commit(house, peering(EVE)) is Ended.USED
+    after = load_people(house.shelf.db)
+    assert EVE.account not in after.contacts and after.chains == before.chains and after.gates == before.gates
+
+
+async def test_an_invite_withdrawn_or_purged_meanwhile() -> None:
+    house = inviting()
+    doors.end_invite(house.shelf.db, INVITE.reference, Ended.WITHDRAWN, house.shelf.now_ms)
+    assert commit(house, peering(BOB)) is Ended.WITHDRAWN
+    gone = House(ANN, shelf=moved_in(ANN))
+    assert commit(gone, peering(BOB)) is Ended.WITHDRAWN and load_people(gone.shelf.db).contacts == {}
+
+
+async def test_the_same_one_again_gets_a_new_key_beside_the_old() -> None:
+    house = inviting()
+    done = commit(house, peering(BOB))
+    house.node.people.contacts[BOB.account] = done.contact
+    again = commit(house, peering(BOB, key=b"n" * 32))
+    assert again.contact.pair_key == b"n" * 32 and [row.purpose for row in again.gates] == [Purpose.PAIR, Purpose.PAIR, Purpose.INVITE]
+
+
+async def test_trust_and_name_once_given_stay() -> None:
+    house = inviting()
+    first = commit(house, peering(BOB, invite_row(BOB), dialled=True), name="Robert").contact
+    house.node.people.contacts[BOB.account] = first
+    again = commit(house, peering(BOB))
+    assert (again.contact.trust, again.contact.verified_by, again.contact.name) == (Trust.VERIFIED, "invite", "Robert")
+
+
+async def test_a_contact_s_new_links_and_name_are_stored() -> None:
+    house = House(ANN, shelf=moved_in(ANN, replace_chain(BOB)))
+    row, _ = pair_row(ANN, BOB)
+    done = commit(house, replace(peering(BOB, row, key=None), new_links=BOB.links[1:]))
+    assert done.contact is None and done.event is None
+    people = load_people(house.shelf.db)
+    assert people.chains[BOB.account] == BOB.links and people.contacts[BOB.account].nickname == "Bobby"
+
+
+def replace_chain(who: Person) -> Person:
+    """Return the person before any change of name."""
+    return Person(who.name)

@@ -18,7 +18,7 @@ from p2pmsg.model.gates import GateRow, Purpose
 from p2pmsg.model.ids import DeviceId, EventId
 from p2pmsg.protocol import log, wire
 from p2pmsg.protocol.addresses import Invite
-from p2pmsg.protocol.bodies import ReadBody, ReadEntry, SettingBody, TextBody, encode_body
+from p2pmsg.protocol.bodies import ContactBody, ReadBody, ReadEntry, SettingBody, TextBody, encode_body
 from p2pmsg.storage import doors, queries, ranges
 from p2pmsg.storage import log as log_store
 from p2pmsg.storage import people as people_store
@@ -246,6 +246,26 @@ class Machine:
             return [node.write(db, node.people.own(), mark), node.write(db, conversation, mark)]
 
         node.submit_write(job, lambda result: None)
+
+    def remove(self, other: Machine) -> None:
+        """Part from a contact, as `contact remove` does."""
+        node = self.node
+        contact = node.people.contacts.get(other.account)
+        if contact is None:
+            return
+        body = ContactBody(contact.account, contact.name, contact.nickname, contact.trust.value, None, contact.pair_key, None, True)
+
+        def job(db: Db) -> tuple[Any, ...]:
+            event = node.write(db, node.people.own(), body)
+            people_store.forget(db, contact.account)
+            return event, doors.gates(db, 0)
+
+        def done(result: Any) -> None:
+            if isinstance(result, tuple):
+                node.people.gates = result[1]
+                node.forget_contact(contact.account)
+
+        node.submit_write(job, done)
 
     def invite(self, secret: bytes, stored: Callable[[Invite], None]) -> Invite:
         """Make an invite; it can be used from when it is `stored`."""

@@ -12,6 +12,7 @@ from p2pmsg.model.gates import Purpose
 from p2pmsg.model.ids import AccountId, ConversationId, DeviceId, EventId
 from p2pmsg.protocol import wire
 from p2pmsg.storage import queries, ranges
+from p2pmsg.storage.rebuild import rebuild
 
 if TYPE_CHECKING:
     from tests.simulation.machine import Machine
@@ -22,6 +23,14 @@ _DELIVERED = """SELECT e.id, a.id FROM delivery r JOIN event e ON e.number = r.m
 _DOUBLED_IN_FEED = """SELECT count(*) FROM (
     SELECT 1 FROM feed WHERE type = 'message' GROUP BY event HAVING count(*) > 1 UNION ALL
     SELECT 1 FROM feed WHERE type = 'state' AND state IN ('delivered', 'read') GROUP BY event, state, account HAVING count(*) > 1)"""
+
+_VIEWS = (
+    "SELECT number, conversation, position, tie, seq, system, mine, text FROM message ORDER BY number",
+    "SELECT account, name, nickname, trust, removed, pair_key FROM contact ORDER BY account",
+    "SELECT number, unread FROM conversation ORDER BY number",
+    "SELECT message, account, delivered_ms IS NULL, read_ms IS NULL FROM delivery ORDER BY message, account",
+    "SELECT parent, event FROM waiting ORDER BY parent, event",
+)
 
 
 class Oracle:
@@ -95,6 +104,9 @@ class Oracle:
                 self._world.fail(f"{machine.name}: replication has links {set(node.replication._peers)}, open are {set(opened)}")
             if not set(opened) <= {link.number for link in node.linkage}:
                 self._world.fail(f"{machine.name}: an open link has no connection")
+            for account in opened.values():
+                if account not in node.people.contacts:
+                    self._world.fail(f"{machine.name} has a link with {self._world.name_of(account)}, who is no contact")
             for account, known in node.presence._contacts.items():
                 if known.links != list(opened.values()).count(account):
                     self._world.fail(f"{machine.name}: presence counts {known.links} links with {self._world.name_of(account)}")
@@ -116,6 +128,7 @@ class Oracle:
                 continue
             self.check_pair(a, b)
         for machine in self._world.machines.values():
+            self._check_views(machine)
             doubled = machine.db.execute(_DOUBLED_IN_FEED).fetchone()[0]
             if doubled and not self._world.excused(machine):
                 self._world.fail(f"{machine.name}'s feed tells {doubled} things twice")
@@ -136,8 +149,27 @@ class Oracle:
                 fail(f"a message of {author} to {recipient} was accepted and is gone")
         for machine, other in ((a, b), (b, a)):
             for row in queries.history(machine.db, machine.node.people.direct(other.account).id, 10**6):
-                if row.mine and row.kind == "text" and not all(delivery.delivered_ms for delivery in row.deliveries):
-                    fail(f"a message of {machine.name} to {other.name} arrived and is not shown as delivered")
+                if row.mine and row.kind == "text":
+                    self._check_message(machine, other, row)
+
+    def _check_message(self, machine: Machine, other: Machine, row: queries.MessageRow) -> None:
+        """What arrived is shown as delivered; what was read, and nothing else, as read."""
+        there = queries.messages(other.db, [row.id])[row.id]
+        if not all(delivery.delivered_ms for delivery in row.deliveries):
+            self._world.fail(f"a message of {machine.name} to {other.name} arrived and is not shown as delivered")
+        if any((delivery.read_ms is None) is not there.unread for delivery in row.deliveries):
+            self._world.fail(f"a message of {machine.name} is unread by {other.name}: {there.unread}, and shown otherwise")
+
+    def _check_views(self, machine: Machine) -> None:
+        """The views say what the logs say."""
+        copy = machine.snapshot()
+        with copy.atomic():
+            rebuild(copy)
+        for table in _VIEWS:
+            now, anew = (db.execute(table).fetchall() for db in (machine.db, copy))
+            if now != anew and not self._world.excused(machine):
+                self._world.fail(f"{machine.name}'s views differ from its logs: {table}: {set(now) ^ set(anew)}"[:600])
+        copy.conn.close()
 
     def _check_log(self, machine: Machine, other: Machine) -> None:
         """No gap, no body missing."""

@@ -66,6 +66,7 @@ class Walk:
             (2, self.disk),
             (2, self.liar),
             (2, self.meet),
+            (2, self.remove),
         ]
 
     def step(self) -> None:
@@ -158,6 +159,10 @@ class Walk:
         a, b = self._rng.sample(list(self._world.machines.values()), 2)
         if a.runs and b.runs and not a.low_disk and (b.name, a.name) not in self._world.wanted:
             self._world.invite(a.name, b.name)
+
+    def remove(self) -> None:
+        if pair := self._talking():
+            pair[0].remove(pair[1])
 
     # -- inside
 

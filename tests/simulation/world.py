@@ -191,7 +191,7 @@ class World:
     # -- the end
 
     def heal(self) -> None:
-        """Mend the network, bring all up, have liars tell the truth, and invites that did not work yet used again."""
+        """Mend the network, bring all up, have liars tell the truth; who did not become contacts, or parted, does so by an invite."""
         self.network.blocked.clear()
         self.network.weather = Weather(announcement_loss=0, announcement_late=0)
         for line in self.network.lines:
@@ -205,7 +205,8 @@ class World:
                 machine.crash()
             machine.start()
         for inviter, guest in list(self.wanted):
-            if not self.machines[guest].knows(self.machines[inviter]):
+            a, b = self.machines[inviter], self.machines[guest]
+            if not (a.knows(b) and b.knows(a)):
                 self._join_again(inviter, guest)
         for machine in self.machines.values():
             assert machine.process is not None

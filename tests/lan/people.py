@@ -67,7 +67,8 @@ class Person:
 
     def init(self, **settings: str) -> None:
         """Make the identity; `settings` are those of `config set` with `_` for the dot after the first word."""
-        made = self.cli("init", "--name", self.name, "--words-file", str(self.home.with_name(f"{self.name}-words")))
+        words = self.home.with_name(f"{self.name}-words")
+        made = self.cli("init", "--name", self.name, "--device", f"{self.name}'s laptop", "--words-file", str(words))
         self.account = made["account"]
         for key, value in settings.items():
             self.configure(key.replace("_", ".", 1), value)

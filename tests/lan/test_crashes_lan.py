@@ -19,8 +19,8 @@ from tests.lan.people import Person, Scene, halted, start
 MakeScene = Callable[..., Scene]
 IN_FLIGHT = 40
 ROUNDS = 5
-RECEIVING_S, WRITING_S = 0.02, 0.04
-"""About what the messages of a round take here; kills are spread over it."""
+RECEIVING_S, WRITING_S, MEETING_S = 0.02, 0.04, 0.12
+"""About what each takes here; kills are spread over it."""
 
 
 class Pouring:
@@ -127,6 +127,32 @@ def test_both_are_killed_while_both_write(scene: MakeScene, seed: str) -> None:
         start(ann, bob)
         check_all_there(ann, bob, of_ann, seed)
         check_all_there(bob, ann, of_bob, seed)
+
+
+def test_one_is_killed_while_they_become_contacts(scene: MakeScene, seed: str) -> None:
+    """The invite stays good for the same person until both have the contact, and no other end is possible."""
+    here = scene()
+    ann = here.person(1, "Ann")
+    ann.start()
+    draw = random.Random(seed)
+    for round_ in range(ROUNDS):
+        bob = here.person(2, f"Bob {round_}")
+        bob.start()
+        invite = ann.ask("contact.invite")["invite"]
+        with ThreadPoolExecutor(1) as pool:
+            adding = pool.submit(bob.ask, "contact.add", invite=invite, timeout_s=1)
+            wait(draw.uniform(0, MEETING_S))
+            victim = draw.choice([ann, bob])
+            victim.kill()
+            adding.exception()
+        victim.start()
+        bob.ask("contact.add", invite=invite)
+        bob.send(ann, "made it", wait="delivered")
+        ann.until_online(bob)
+        ann.send(bob, "at last", wait="delivered")
+        assert ann.got(bob) == ["made it"], seed
+        assert [each["name"] for each in bob.ask("contact.list")] == ["Ann"], seed
+        bob.kill()
 
 
 def test_a_daemon_that_is_killed_while_it_starts_comes_back(scene: MakeScene, seed: str) -> None:

@@ -21,6 +21,7 @@ from p2pmsg.daemon import home, journal, process
 from p2pmsg.daemon.announcer import Announcer
 from p2pmsg.daemon.api import Api
 from p2pmsg.daemon.clock import LoopClock
+from p2pmsg.daemon.hints import Hints
 from p2pmsg.daemon.home import Profile
 from p2pmsg.daemon.load import invite_ends, load_people
 from p2pmsg.daemon.lock import Lock
@@ -28,6 +29,7 @@ from p2pmsg.daemon.node import Node
 from p2pmsg.daemon.surroundings import Surroundings
 from p2pmsg.errors import NotInitialized, P2pmsgError
 from p2pmsg.model.addresses import Path
+from p2pmsg.network.beacon import Beacon
 from p2pmsg.network.connection import Connection
 from p2pmsg.network.discovery import Discovery
 from p2pmsg.network.endpoint import Endpoint
@@ -119,7 +121,11 @@ class _Daemon:
         await surroundings.bind()
         node.start(await worker.ask(ranges.tips))
         discovery = Discovery(surroundings, settings.discovery_interfaces, mdns=Path.MDNS in paths)
-        announcer.attach(discovery)
+        beacon = Beacon(announcer.beacon_heard, lambda: node.presence.missing) if Path.BEACON in paths else None
+        hints = Hints(node, announcer.hint_heard) if Path.HINT in paths else None
+        node.hinted = hints.received if hints else None
+        announcer.attach(discovery, beacon, hints)
+        beaconing = tasks.create_task(beacon.run(), name="beacon") if beacon else None
         await discovery.start(tasks)
         surroundings.start(tasks)
         api = Api(self._profile, settings, node, worker, announcer, endpoint, self._started_at, warnings)
@@ -129,6 +135,8 @@ class _Daemon:
         node.stop()
         serving.cancel()
         surroundings.stop()
+        if beaconing is not None:
+            beaconing.cancel()
         await discovery.close()
         await endpoint.close()
 

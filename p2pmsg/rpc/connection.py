@@ -25,6 +25,8 @@ _log = logging.getLogger(__name__)
 
 _PIECE_BYTES = 65_536
 """Lines of one turn are gathered up to this size: a system call and a wake-up of the client for each cost more than the line."""
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are not the JSON asked for."""
 PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS, FAILED = -32700, -32600, -32601, -32602, -32000
 Id = str | int | float | None | msgspec.UnsetType
 
@@ -143,7 +145,7 @@ class Connection:
             return False
         try:
             line = msgspec.json.decode(request.params, type=Answer).line
-        except (msgspec.DecodeError, RecursionError):
+        except UNREADABLE:
             return False
         future = waiting.popleft()
         if not future.done():
@@ -175,7 +177,7 @@ class Connection:
             raise Fault(METHOD_NOT_FOUND, f"There is no method {request.method[:80]!r}.")
         try:
             params = msgspec.json.decode(request.params, type=kind)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise Fault(INVALID_PARAMS, f"{request.method}: {error}.") from error
         if request.method == "rpc.hello":
             return self.service.hello()
@@ -269,7 +271,7 @@ def _decode(line: bytes) -> Request:
         request = msgspec.json.decode(line, type=Request)
     except msgspec.ValidationError as error:
         raise Fault(INVALID_REQUEST, f"Not a request: {error}.") from error
-    except (msgspec.DecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise Fault(PARSE_ERROR, f"Not JSON: {error}.") from error
     if request.jsonrpc != "2.0":
         raise Fault(INVALID_REQUEST, 'Only "jsonrpc":"2.0" is spoken here.')

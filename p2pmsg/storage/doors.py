@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from p2pmsg.config import limits
 from p2pmsg.errors import Ambiguous, InviteNotFound
@@ -10,6 +11,9 @@ from p2pmsg.model.gates import Ended, GateRow, Purpose
 from p2pmsg.model.ids import AccountId
 from p2pmsg.storage import numbers
 from p2pmsg.storage.cipher import Db
+
+_PREFIX_MIN: Final = 4
+"""So many characters of an id must be said: an empty one would name whatever is alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,7 @@ def find_invite(db: Db, prefix: str, now_ms: int) -> InviteRow:
     Raises:
         InviteNotFound, Ambiguous
     """
-    found = [invite for invite in invites(db, now_ms) if invite.id.startswith(prefix.lower())]
+    found = [invite for invite in invites(db, now_ms) if len(prefix) >= _PREFIX_MIN and invite.id.startswith(prefix.lower())]
     if not found or len(prefix) < limits.ID_CHARACTERS_MIN:
         raise InviteNotFound(f"There is no invite {prefix}.")
     if len(found) > 1:

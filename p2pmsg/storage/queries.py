@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,6 +15,8 @@ from p2pmsg.storage import numbers
 from p2pmsg.storage.cipher import Db
 
 _CANDIDATES: Final = 10
+_ID_PREFIX: Final = re.compile(rf"[0-9A-Fa-f]{{4,{2 * ID_BYTES}}}")
+"""What may stand for an id: 4 characters or more; `bytes.fromhex` alone would pass over blanks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,13 +152,12 @@ def find_message(db: Db, prefix: str) -> MessageRow:
         Ambiguous: several do; `candidates` has the first ten.
     """
     width = 2 * ID_BYTES
-    try:
-        low, high = bytes.fromhex(prefix.ljust(width, "0")), bytes.fromhex(prefix.ljust(width, "f"))
-    except ValueError:
-        raise MessageNotFound(f"There is no message {prefix}.") from None
+    if not _ID_PREFIX.fullmatch(prefix):
+        raise MessageNotFound(f"There is no message {prefix}.")
+    low, high = bytes.fromhex(prefix.ljust(width, "0")), bytes.fromhex(prefix.ljust(width, "f"))
     sql = """SELECT e.number FROM event e JOIN message m ON m.number = e.number
         WHERE e.id BETWEEN ? AND ? AND m.text IS NOT NULL ORDER BY e.id LIMIT ?"""
-    found = _rows(db, [row[0] for row in db.execute(sql, (low, high, _CANDIDATES))]) if prefix else []
+    found = _rows(db, [row[0] for row in db.execute(sql, (low, high, _CANDIDATES))])
     if not found:
         raise MessageNotFound(f"There is no message {prefix}.")
     if len(found) > 1:

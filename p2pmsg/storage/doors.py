@@ -52,11 +52,14 @@ def end_invite(db: Db, invite: str, how: Ended, now_ms: int) -> None:
 
 
 def gates(db: Db, now_ms: int) -> tuple[GateRow, ...]:
-    """Return all rows that a dialler may hold, the newest first; an invite over its time counts as ended."""
+    """Return the rows that a dialler may hold, `limits.GATE_ROWS` at most: the newest first, but pairs before all invites.
+
+    So no number of invites shuts a contact out. An invite over its time counts as ended.
+    """
     rows = db.execute(
         """SELECT g.key, g.purpose, a.id, g.ended, g.expires_ms <= ?, s.id, g.reference
         FROM gate g LEFT JOIN account a ON a.number = g.account LEFT JOIN account s ON s.number = g.spent_by
-        ORDER BY g.number DESC LIMIT ?""",
+        ORDER BY g.purpose = 'INVITE', g.number DESC LIMIT ?""",
         (now_ms, limits.GATE_ROWS),
     )
     return tuple(

@@ -98,3 +98,13 @@ def test_no_more_rows_than_the_limit(db: Db) -> None:
 def test_keys_are_not_shown(db: Db) -> None:
     invite(db)
     assert "aaaa0001   " not in repr(doors.invites(db, NOW)) and "key" not in repr(doors.gates(db, NOW))
+
+
+def test_no_number_of_invites_shuts_a_contact_out(db: Db) -> None:
+    doors.add_pair(db, b"1" * 32, BOB.account, NOW)
+    for number in range(limits.GATE_ROWS + 1):
+        invite(db, f"{number:08x}")
+    rows = doors.gates(db, NOW)
+    assert len(rows) == limits.GATE_ROWS
+    assert rows[0].account == BOB.account
+    assert rows[1].reference == f"{limits.GATE_ROWS:08x}"

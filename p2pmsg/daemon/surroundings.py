@@ -14,7 +14,7 @@ from p2pmsg.config.settings import Settings, split_address
 from p2pmsg.daemon.announcer import Announcer, scoped
 from p2pmsg.daemon.linkage import Link
 from p2pmsg.daemon.node import Node
-from p2pmsg.errors import MdnsUnavailable
+from p2pmsg.errors import MdnsUnavailable, NotPermitted
 from p2pmsg.model.addresses import Address, Interface, Path
 from p2pmsg.network import dnssd, interfaces
 from p2pmsg.network.discovery import Listener
@@ -65,7 +65,9 @@ class Surroundings(Listener):
             bound = await self._endpoint.bind(hosts, port)
         except OSError as error:
             if self._settings.listen_port:
-                raise
+                raise NotPermitted(
+                    f"UDP port {port} (listen.port) cannot be used: {error.strerror or error}.", hint="p2pmsg config unset listen.port"
+                ) from error
             _log.warning("port %d is not to be had (%s): another one is drawn", port, error)
             bound = await self._endpoint.bind(hosts, 0)
         if bound != port:

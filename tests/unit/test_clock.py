@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from p2pmsg.daemon.clock import LoopClock
+
+pytestmark = pytest.mark.asyncio
+
+
+async def test_the_two_clocks() -> None:
+    clock = LoopClock()
+    assert clock.now() == pytest.approx(asyncio.get_running_loop().time(), abs=1)
+    assert clock.wall_ms() == pytest.approx(time.time() * 1000, abs=5000)
+
+
+async def test_what_is_called_soon_is_called_after_what_is_under_way() -> None:
+    clock, called = LoopClock(), asyncio.Event()
+    clock.call_soon(called.set)
+    assert not called.is_set()
+    await called.wait()
+
+
+async def test_a_timer_fires_in_its_time_or_not_at_all() -> None:
+    clock, called = LoopClock(), asyncio.Event()
+    due = clock.now() + 0.005
+    clock.call_at(due - 0.004, called.set).cancel()
+    clock.call_at(due, called.set)
+    await called.wait()
+    assert clock.now() >= due - 0.001

@@ -10,6 +10,7 @@ import binascii
 from dataclasses import dataclass
 
 from p2pmsg.config import limits
+from p2pmsg.model.names import fault_of_name
 
 SERVICE = "_p2pmsg._udp.local."
 VERSION = 1
@@ -29,6 +30,8 @@ class Announcement:
     addresses: bytes
     tags: bytes
     version: int = VERSION
+    nickname: str | None = None
+    """Said only by who is visible to strangers."""
 
 
 def instance_name(nonce: bytes) -> str:
@@ -38,7 +41,8 @@ def instance_name(nonce: bytes) -> str:
 
 def text_properties(announcement: Announcement) -> dict[bytes, bytes]:
     """Return the pairs of the TXT record, raw bytes all (RFC 6763 section 6.5)."""
-    return {b"v": b"%d" % announcement.version, b"a": announcement.addresses, b"t": announcement.tags}
+    pairs = {b"v": b"%d" % announcement.version, b"a": announcement.addresses, b"t": announcement.tags}
+    return pairs if announcement.nickname is None else pairs | {b"n": announcement.nickname.encode()}
 
 
 def parse(name: str, text: bytes) -> Announcement | None:
@@ -46,15 +50,25 @@ def parse(name: str, text: bytes) -> Announcement | None:
 
     A higher version than VERSION passes, as long as lengths hold: its tags may tell that a contact needs another version.
     """
-    nonce = _nonce(name)
+    nonce = nonce_of(name)
     pairs = _pairs(text)
     version, addresses, tags = _version(pairs.get(b"v", b"")), pairs.get(b"a", b""), pairs.get(b"t", b"")
     if nonce is None or version is None or len(tags) != TAGS_BYTES or not 0 < len(addresses) <= limits.ANNOUNCED_BYTES:
         return None
-    return Announcement(nonce, addresses, tags, version)
+    return Announcement(nonce, addresses, tags, version, _nickname(pairs.get(b"n", b"")))
 
 
-def _nonce(name: str) -> bytes | None:
+def _nickname(value: bytes) -> str | None:
+    """Return a nickname; None where there is none, or what stands there is no name."""
+    try:
+        name = value.decode()
+    except UnicodeDecodeError:
+        return None
+    return None if len(value) > limits.NICK_BYTES or fault_of_name(name, limits.NAME_CHARACTERS) else name
+
+
+def nonce_of(name: str) -> bytes | None:
+    """Return the nonce in an instance's full name; None where it is none of ours."""
     label, _, service = name.lower().partition(".")
     if service != SERVICE or len(label) != _NAME_CHARACTERS or "=" in label:
         return None

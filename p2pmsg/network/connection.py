@@ -135,6 +135,11 @@ class Connection:
         self._quic.datagram_bytes = limits.DATAGRAM_BYTES
         self._prove()
 
+    def compare(self) -> None:
+        """Say that from now on people compare what they see: they have COMPARE_TIMEOUT_S, and the handshake its own time once more."""
+        timeout_s = self._router.settings.handshake_timeout_s + limits.COMPARE_TIMEOUT_S
+        self._handshake_until = self._loop.time() + timeout_s
+
     def close(self, code: int) -> None:
         """End the link for an application reason: over for us at once, no callback follows. What was written goes first."""
         if not self._closed:

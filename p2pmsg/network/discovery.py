@@ -15,15 +15,16 @@ from typing import Protocol
 from p2pmsg.config import limits
 from p2pmsg.errors import MdnsUnavailable
 from p2pmsg.model.addresses import Interface
-from p2pmsg.network.announcements import Announcement, parse
+from p2pmsg.network.announcements import Announcement, nonce_of, parse
 from p2pmsg.network.heard import Heard
 from p2pmsg.network.interfaces import network_ids
 from p2pmsg.network.mdns import Mdns, Publication
+from p2pmsg.network.nearby import Nearby
 from p2pmsg.network.watcher import Reason, Watcher
 
 ROUTER_PATIENCE_S = 0.1
 RETRY_S = 5.0
-OWN_NONCES = 8
+OWN_NONCES = 16
 
 log = logging.getLogger(__name__)
 
@@ -60,11 +61,14 @@ class Discovery:
         self._listener = listener
         self._announce_s = announce_min_s, announce_max_s
         self._watcher = Watcher(allowed, self._changed)
-        self._mdns = Mdns(self._hear) if mdns else None
+        self._mdns = Mdns(self._hear, self._forget) if mdns else None
         self._problem: MdnsUnavailable | None = None
         self._wanted: Publication | None = None
+        self._shown: Publication | None = None
         self._own: deque[bytes] = deque(maxlen=OWN_NONCES)
         self._heard = Heard()
+        self._nearby = Nearby()
+        self._looking = False
         self._reason: Reason | None = None
         self._wake = asyncio.Event()
         self._running = self._closing = False
@@ -96,11 +100,32 @@ class Discovery:
 
         Nonce, addresses and tags have 10, 1 to 128 and 64 bytes.
         """
-        announcement = Announcement(nonce, addresses, tags)
-        if nonce not in self._own:
-            self._own.append(nonce)
-        self._wanted = Publication(announcement, port, interfaces)
+        self._wanted = self._publication(Announcement(nonce, addresses, tags), port, interfaces)
         self._wake.set()
+
+    def show(self, announcement: Announcement, port: int, interfaces: tuple[Interface, ...]) -> None:
+        """Be visible to strangers: announce this too, which names a nickname, until hide() or a change of interfaces."""
+        self._shown = self._publication(announcement, port, interfaces)
+        self._wake.set()
+
+    def hide(self) -> None:
+        """Be visible no more, and say goodbye to those who saw us."""
+        self._shown = None
+        self._wake.set()
+
+    def look(self) -> None:
+        """Ask now who is visible; who answers is in nearby() within a second."""
+        self._looking = True
+        self._wake.set()
+
+    def nearby(self, since: float) -> list[Announcement]:
+        """Return the visible nodes that were heard since a moment of the loop's time and have not said goodbye."""
+        return self._nearby.since(since)
+
+    def _publication(self, announcement: Announcement, port: int, interfaces: tuple[Interface, ...]) -> Publication:
+        if announcement.nonce not in self._own:
+            self._own.append(announcement.nonce)
+        return Publication(announcement, port, interfaces)
 
     def refresh(self) -> None:
         """Ask and announce now, because somebody wants to see who is there."""
@@ -134,7 +159,7 @@ class Discovery:
     async def _settle(self) -> None:
         reason, self._reason = self._reason, None
         if reason in (Reason.MOVED, Reason.WOKE):
-            self._wanted = None
+            self._wanted = self._shown = None
             await self._tell_interfaces()
         if self._mdns is not None:
             try:
@@ -149,12 +174,15 @@ class Discovery:
     async def _serve(self, mdns: Mdns, reason: Reason | None) -> None:
         """Bring sockets, publication and questions in line with what is wanted."""
         grown = await mdns.use(self._watcher.interfaces)
-        rotated = await mdns.publish(self._wanted)
+        rotated = await mdns.publish(self._wanted, self._shown)
         returned = grown or (reason is not None and reason is not Reason.REFRESHED)
         if returned:
             await mdns.ask()
         if reason is Reason.RETURNED:
             self.replay()  # whom our question names as known does not answer it
+        if self._looking:
+            self._looking = False
+            mdns.ask_all()
         if not rotated and (returned or asyncio.get_running_loop().time() >= self._announce_at):
             mdns.announce()
 
@@ -182,8 +210,16 @@ class Discovery:
         announcement = parse(name, text)
         if announcement is None or announcement.nonce in self._own:
             return
-        if self._heard.note(announcement, asyncio.get_running_loop().time()):
+        now = asyncio.get_running_loop().time()
+        if announcement.nickname is not None:
+            self._nearby.note(announcement, now)
+        if self._heard.note(announcement, now):
             self._tell(announcement)
+
+    def _forget(self, name: str) -> None:
+        nonce = nonce_of(name)
+        if nonce is not None:
+            self._nearby.gone(nonce)
 
     def _tell(self, announcement: Announcement) -> None:
         self._listener.announced(announcement.nonce, announcement.addresses, announcement.tags, announcement.version)

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from zeroconf import (  # type: ignore[attr-defined]  # DNSText: documented, and forgotten in __all__
+    DNSOutgoing,
+    DNSQuestion,
     DNSQuestionType,
     DNSText,
     Error,
@@ -33,7 +35,7 @@ RECEIVE_BUFFER_BYTES = 4 << 20
 """A thousand answers at once overrun the usual 208 KiB; the kernel caps this at net.core.rmem_max."""
 CLOSE_TIMEOUT_S = 2.0
 
-_TXT = 16
+_PTR, _TXT, _INTERNET, _QUERY = 12, 16, 1, 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +48,20 @@ class Publication:
 
 
 class Mdns:
-    """Publishes at most one announcement and hears everybody's: `heard(instance name, TXT data)` for each TXT record received.
+    """Publishes announcements and hears everybody's: `heard(instance name, TXT data)` for each TXT record received.
+
+    `gone(instance name)` is told of goodbyes.
 
     All methods are called by one task. They raise MdnsUnavailable where sockets cannot be had; calling again tries again.
     """
 
-    def __init__(self, heard: Callable[[str, bytes], None]) -> None:
-        self._listener = _TextListener(heard)
+    def __init__(self, heard: Callable[[str, bytes], None], gone: Callable[[str], None] = lambda name: None) -> None:
+        self._listener = _TextListener(heard, gone)
         self._zeroconf: AsyncZeroconf | None = None
         self._confined = False
         self._interfaces: tuple[Interface, ...] = ()
         self._browser: AsyncServiceBrowser | None = None
-        self._published: Publication | None = None
-        self._info: AsyncServiceInfo | None = None
+        self._published: dict[str, tuple[Publication, AsyncServiceInfo]] = {}
         self._broadcasts: list[Awaitable[object]] = []
 
     async def use(self, interfaces: tuple[Interface, ...]) -> bool:
@@ -81,24 +84,33 @@ class Mdns:
             await self.close()
             raise
 
-    async def publish(self, wanted: Publication | None) -> bool:
-        """Make the announcement known and say goodbye to the one before; say whether there was anything to do."""
-        if self._zeroconf is None or wanted == self._published:
+    async def publish(self, *wanted: Publication | None) -> bool:
+        """Make the announcements known and say goodbye to those before; say whether there was anything to do."""
+        if self._zeroconf is None:
             return False
-        old, new = self._info, None if wanted is None else _service_info(wanted)
+        names = {instance_name(each.announcement.nonce): each for each in wanted if each is not None}
+        new = {name: each for name, each in names.items() if name not in self._published or self._published[name][0] != each}
+        old = [name for name in self._published if name not in names]
         with _explained():
-            if new is not None:
-                await self._register(self._zeroconf, old, new)
-            if old is not None and (new is None or new.name != old.name):
-                self._keep(await self._zeroconf.async_unregister_service(old))
-        self._info, self._published = new, wanted
-        return True
+            for name, each in new.items():
+                await self._register(self._zeroconf, name, each)
+            for name in old:
+                self._keep(await self._zeroconf.async_unregister_service(self._published.pop(name)[1]))
+        return bool(new or old)
 
     def announce(self) -> None:
-        """Send the present announcement once more: one packet an interface."""
-        if self._zeroconf is not None and self._info is not None:
+        """Send the present announcements once more: one packet an interface each."""
+        if self._zeroconf is not None:
             zeroconf = self._zeroconf.zeroconf
-            zeroconf.async_send(zeroconf.generate_service_broadcast(self._info, None))
+            for _, info in self._published.values():
+                zeroconf.async_send(zeroconf.generate_service_broadcast(info, None))
+
+    def ask_all(self) -> None:
+        """Ask who is there without naming those we know of, so that they answer too: one packet an interface."""
+        if self._zeroconf is not None:
+            question = DNSOutgoing(_QUERY)
+            question.add_question(DNSQuestion(SERVICE, _PTR, _INTERNET))
+            self._zeroconf.zeroconf.async_send(question)
 
     async def ask(self) -> None:
         """Ask who is there: four questions within 14 s.
@@ -118,7 +130,7 @@ class Mdns:
         """Say goodbye and close the sockets: a quarter of a second, CLOSE_TIMEOUT_S at the most."""
         zeroconf, self._zeroconf = self._zeroconf, None
         browser, self._browser = self._browser, None
-        self._info = self._published = None
+        self._published = {}
         self._interfaces = ()
         if zeroconf is None:
             return
@@ -139,22 +151,24 @@ class Mdns:
         self._tune(zeroconf)
 
     async def _move(self, zeroconf: AsyncZeroconf, interfaces: tuple[Interface, ...]) -> bool:
-        if interfaces != self._interfaces and self._info is not None:
-            zeroconf.zeroconf.registry.async_remove(self._info)
-            zeroconf.zeroconf.async_send(zeroconf.zeroconf.generate_service_broadcast(self._info, 0))
-            self._info = self._published = None
+        if interfaces != self._interfaces:
+            for _, info in self._published.values():
+                zeroconf.zeroconf.registry.async_remove(info)
+                zeroconf.zeroconf.async_send(zeroconf.zeroconf.generate_service_broadcast(info, 0))
+            self._published = {}
         before = self._ways(zeroconf)
         await zeroconf.async_update_interfaces(_choices(interfaces), _ip_version())
         self._interfaces = interfaces
         self._tune(zeroconf)
         return bool(self._ways(zeroconf) - before)
 
-    async def _register(self, zeroconf: AsyncZeroconf, old: AsyncServiceInfo | None, new: AsyncServiceInfo) -> None:
-        if old is not None and old.name == new.name:
-            self._keep(await zeroconf.async_update_service(new))
-            return
-        # 80 random bits do not collide: cooperating_responders skips 1.2 s of probing for the name.
-        self._keep(await zeroconf.async_register_service(new, cooperating_responders=True))
+    async def _register(self, zeroconf: AsyncZeroconf, name: str, wanted: Publication) -> None:
+        info = _service_info(wanted)
+        if name in self._published:
+            self._keep(await zeroconf.async_update_service(info))
+        else:  # 80 random bits do not collide: cooperating_responders skips 1.2 s of probing for the name
+            self._keep(await zeroconf.async_register_service(info, cooperating_responders=True))
+        self._published[name] = wanted, info
 
     def _keep(self, broadcast: Awaitable[object]) -> None:
         """Hold on to the task that repeats a packet for half a second: the loop itself would let it be collected."""
@@ -172,16 +186,20 @@ class Mdns:
 
 
 class _TextListener(RecordUpdateListener):
-    """Hands on the TXT records of our service, new and repeated ones alike."""
+    """Hands on the TXT records of our service, new and repeated ones alike, and their goodbyes."""
 
-    def __init__(self, heard: Callable[[str, bytes], None]) -> None:
+    def __init__(self, heard: Callable[[str, bytes], None], gone: Callable[[str], None]) -> None:
         super().__init__()
-        self._heard = heard
+        self._heard, self._gone = heard, gone
 
     def async_update_records(self, zc: Zeroconf, now: float, records: list[RecordUpdate]) -> None:
         for update in records:
             record = update.new
-            if record.type == _TXT and isinstance(record, DNSText) and not record.is_expired(now):
+            if record.type != _TXT or not isinstance(record, DNSText):
+                continue
+            if record.is_expired(now):
+                self._gone(record.name)
+            else:
                 self._heard(record.name, record.text)
 
 

@@ -43,7 +43,7 @@ def test_upper_case_names_are_the_same_name() -> None:
 
 
 def test_unknown_pairs_and_strings_without_a_value_are_left_out() -> None:
-    assert parse(name(), text(n=b"nick") + b"\x04flag\x00" + good()) == Announcement(NONCE, ADDRESSES, TAGS)
+    assert parse(name(), text(x=b"nick") + b"\x04flag\x00" + good()) == Announcement(NONCE, ADDRESSES, TAGS)
 
 
 def test_of_a_key_that_comes_twice_the_first_counts() -> None:
@@ -103,3 +103,15 @@ def test_one_changed_byte_is_another_announcement_or_none(at: int, value: int) -
     data[at % len(data)] = value
     found = parse(name(), bytes(data))
     assert found is None or (found.nonce == NONCE and len(found.tags) == 64 and 0 < len(found.addresses) <= 128)
+
+
+@pytest.mark.parametrize("nickname", ["Ann", "Ännchen", "x" * 64, "日本"])
+def test_a_visible_node_says_a_name(nickname: str) -> None:
+    announcement = Announcement(NONCE, ADDRESSES, TAGS, nickname=nickname)
+    info = ServiceInfo(SERVICE, name(), properties=text_properties(announcement))
+    assert parse(info.name, info.text) == announcement
+
+
+@pytest.mark.parametrize("value", [b"", b"x" * 65, "é".encode() * 33, b"me", b"\xff", b"a\0", b"\x1b[2J", b"a/b", "\u202ea".encode()])
+def test_a_name_that_is_none_is_passed_over(value: bytes) -> None:
+    assert parse(name(), good(n=value)) == Announcement(NONCE, ADDRESSES, TAGS)

@@ -170,6 +170,14 @@ async def test_unproven_peer_is_refused_in_time() -> None:
         assert bob.endpoint.half_open in (0, 1)
 
 
+async def test_people_who_compare_have_longer() -> None:
+    async with linked(QUICK, trusting=False) as (ann, bob, mine, theirs):
+        for end in (mine, theirs):
+            end.compare()
+        await nothing(ann.lost, 2 * QUICK.handshake_timeout_s)
+        assert bob.lost.empty() and bob.endpoint.half_open == 1
+
+
 async def test_refusal_is_100_at_the_next_tick() -> None:
     settings = LinkSettings(failure_tick_s=0.05)
     async with linked(settings, trusting=False) as (ann, bob, mine, theirs):

@@ -90,6 +90,34 @@ async def test_own_announcements_are_not_told_however_old() -> None:
         assert not {announcement.nonce for announcement in drained(ann.told)} & set(own)
 
 
+@pytest.mark.asyncio
+async def test_who_is_visible_is_found_until_he_hides() -> None:
+    async with people({}, {}) as (ann, bob):
+        await bob.hears(ann.nonce)
+        began = asyncio.get_running_loop().time()
+        shown = Announcement(os.urandom(10), b"addresses", bytes(64), nickname="Ann")
+        ann.discovery.show(shown, 4433, ann.discovery.interfaces)
+        await bob.hears(shown.nonce)
+        assert shown in bob.discovery.nearby(began) and shown not in ann.discovery.nearby(began)
+        ann.discovery.hide()
+        async with asyncio.timeout(PATIENCE_S):
+            while shown in bob.discovery.nearby(began):  # noqa: ASYNC110  # nobody is told of a goodbye
+                await asyncio.sleep(0.02)
+
+
+@pytest.mark.asyncio
+async def test_a_look_finds_who_was_visible_before() -> None:
+    async with people({}, {}) as (ann, bob):
+        shown = Announcement(os.urandom(10), b"addresses", bytes(64), nickname="Ann")
+        ann.discovery.show(shown, 4433, ann.discovery.interfaces)
+        await bob.hears(shown.nonce)
+        began = asyncio.get_running_loop().time()
+        async with asyncio.timeout(PATIENCE_S):
+            while shown not in bob.discovery.nearby(began + 0.5):
+                bob.discovery.look()
+                await asyncio.sleep(0.3)
+
+
 def drained(queue: asyncio.Queue[Announcement]) -> list[Announcement]:
     return [queue.get_nowait() for _ in range(queue.qsize())]
 

@@ -10,7 +10,7 @@ import pytest
 from p2pmsg.errors import MdnsUnavailable
 from p2pmsg.model.addresses import Interface
 from p2pmsg.network import mdns
-from p2pmsg.network.announcements import Announcement, instance_name, parse
+from p2pmsg.network.announcements import Announcement, instance_name, nonce_of, parse
 from p2pmsg.network.interfaces import usable
 from p2pmsg.network.mdns import Mdns, Publication
 
@@ -103,11 +103,43 @@ async def test_publishing_the_same_again_does_nothing() -> None:
 
 
 @pytest.mark.asyncio
+async def test_two_announcements_side_by_side_and_the_end_of_one() -> None:
+    async with on_loopback() as (ann, _), on_loopback() as (bob, ear):
+        main, shown = publication(os.urandom(10)), publication(os.urandom(10))
+        gone: asyncio.Queue[str] = asyncio.Queue()
+        bob._listener._gone = gone.put_nowait
+        assert await ann.publish(main)
+        await ear.hears(main.announcement.nonce)
+        assert await ann.publish(main, shown)
+        await ear.hears(shown.announcement.nonce)
+        assert not await ann.publish(main, shown)
+        assert await ann.publish(main, None)
+        async with asyncio.timeout(PATIENCE_S):
+            while nonce_of(await gone.get()) != shown.announcement.nonce:
+                continue
+        assert instance_name(main.announcement.nonce) in ann._published
+
+
+@pytest.mark.asyncio
+async def test_who_is_known_answers_when_all_are_asked() -> None:
+    async with on_loopback() as (ann, _), on_loopback() as (bob, ear):
+        wanted = publication(os.urandom(10))
+        await ann.publish(wanted)
+        await ear.hears(wanted.announcement.nonce)
+        await asyncio.sleep(1.1)  # an answer within a second of the last packet waits for others
+        while not ear._heard.empty():
+            ear._heard.get_nowait()
+        bob.ask_all()
+        assert await ear.hears(wanted.announcement.nonce)
+
+
+@pytest.mark.asyncio
 async def test_without_interfaces_nothing_happens() -> None:
     node = Mdns(Ear())
     assert not await node.use(())
     assert not await node.publish(publication(os.urandom(10)))
     node.announce()
+    node.ask_all()
     await node.ask()
     await node.close()
 

@@ -43,6 +43,14 @@ IMPURE = {"asyncio", "socket", "time", "os", "random", "secrets", "logging", "th
 LIGHT = ["errors", "config/limits", "rpc/client", "rpc/locate", "cli/main"]
 HEAVY = {"asyncio", "msgspec", "cryptography", "nacl", "aioquic", "zeroconf", "ssl", "sqlite3", "tomlkit"}
 
+UNTESTED = {
+    "__main__.py",  # every test of the CLI as a process runs it
+    "config/limits.py",  # numbers
+    "network/listener.py",  # protocols and numbers
+    "protocol/messages.py",  # data
+}
+"""Files that have no test file of their own: there is nothing in them to go wrong."""
+
 
 @dataclass(frozen=True, slots=True)
 class Import:
@@ -151,3 +159,18 @@ def test_every_domain_string_is_used() -> None:
     code = "\n".join(source.read_text(encoding="utf-8") for source in sources())
     assert names
     assert [name for name in names if f"domains.{name}" not in code] == []
+
+
+def test_every_source_file_has_a_test_file_of_its_own() -> None:
+    """`test_LAYER_NAME.py`, or `test_NAME.py` where no other file of that name has it."""
+    tests = Path(__file__).parent
+    wanted = [source.relative_to(PACKAGE) for source in sources() if source.name != "__init__.py"]
+    wanted = [source for source in wanted if source.as_posix() not in UNTESTED]
+    own = [f"test_{source.parts[0].removesuffix('.py')}_{source.stem}.py" for source in wanted]
+    shared = [f"test_{source.stem}.py" for source, name in zip(wanted, own, strict=True) if not (tests / name).exists()]
+    assert [name for name in shared if not (tests / name).exists()] == []
+    assert sorted(shared) == sorted(set(shared))
+
+
+def test_what_is_exempt_exists() -> None:
+    assert [name for name in UNTESTED if not (PACKAGE / name).exists()] == []

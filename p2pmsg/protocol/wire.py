@@ -137,7 +137,8 @@ class Hello(Struct, array_like=True, frozen=True):
     """First frame of an open link."""
 
     instance: Bytes8
-    clock_ms: Annotated[int, Meta(ge=0, lt=2**47)]
+    clock_ms: Annotated[int, Meta(ge=0, lt=2**43)]
+    """Before 2248: it may come to stamp my events (`Links.clock_ahead_ms`), whose clocks have 47 bits for milliseconds."""
     unacknowledged_bytes: Count
     heads: Heads
     presence_key: Id32

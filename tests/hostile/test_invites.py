@@ -117,4 +117,3 @@ def test_every_way_to_mistype_one_letter_is_noticed(ann: Somebody) -> None:
             if wrong != text:
                 with pytest.raises(InviteMalformed):
                     decode_invite(wrong)
-

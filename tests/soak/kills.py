@@ -15,11 +15,12 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
+from p2pmsg.config import limits
 from p2pmsg.crypto import vault
 from p2pmsg.storage.database import close_database, open_database
 from tests.bench.figures import median
 from tests.bench.place import Place
-from tests.lan.people import Person
+from tests.lan.people import Json, Person
 from tests.lan.people import start as start_daemons
 from tests.soak.load import MOST, Load, pump
 
@@ -91,7 +92,7 @@ def _in_flight(loads: Sequence[Load]) -> int:
 
 def _check_told(here: Place, load: Load, killed: bool) -> None:
     """What the sender was told is delivered lies in the other's database now (I1)."""
-    held = _on_disk(here, load.to) if killed else {message["id"] for message in load.to.texts(load.person)}
+    held = _on_disk(here, load.to) if killed else {message["id"] for message in _newest(load.to, load.person)}
     assert not (lost := load.delivered - held), f"{len(lost)} messages of {load.person.name}'s were told as delivered and are not there"
 
 
@@ -110,14 +111,17 @@ def _on_disk(here: Place, person: Person) -> set[str]:
 
 def _check_arrived(load: Load) -> None:
     """What was accepted is with both, once and in order (I2, I3)."""
-    sent, got = ([text for text in texts if text.startswith(load.prefix)] for texts in (_sent(load), load.to.got(load.person)))
+    both = _newest(load.person, load.to), _newest(load.to, load.person)
+    sent, got = ([message["text"] for message in messages if message["text"].startswith(load.prefix)] for messages in both)
     assert not (lost := set(load.accepted.values()) - set(sent)), f"{load.person.name} lost {sorted(lost)[:3]} that was accepted"
     assert got == sent, f"{load.to.name} shows other messages than {load.person.name} has written: {_difference(sent, got)}"
     assert sent == sorted(set(sent)), f"{load.person.name}'s messages are not in order, or there twice"
 
 
-def _sent(load: Load) -> list[str]:
-    return [message["text"] for message in load.person.texts(load.to) if message["mine"]]
+def _newest(person: Person, other: Person) -> list[Json]:
+    """Return what `person` is shown, oldest first; a round is shorter than that."""
+    messages: list[Json] = person.ask("history", target=other.account, n=limits.RPC_LIST)
+    return messages
 
 
 def _difference(sent: list[str], got: list[str]) -> str:

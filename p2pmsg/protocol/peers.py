@@ -74,7 +74,8 @@ class Peer:
     def tell(self, keys: Iterable[LogKey], at: float) -> None:
         """Have these logs' ends told to the peer at a time, together with what else is due by then."""
         self.untold.update(keys)
-        self.tell_at = at if self.tell_at is None else min(at, self.tell_at)
+        if self.untold:
+            self.tell_at = at if self.tell_at is None else min(at, self.tell_at)
 
     def give(self, key: LogKey, giving: Giving) -> None:
         """Take a request on. A repeated one starts anew from what it says is held.

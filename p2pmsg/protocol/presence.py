@@ -148,7 +148,7 @@ class Presence:
     @property
     def deadline(self) -> float | None:
         """When `poll` is to be called at the latest."""
-        due = [p.due for w in self._contacts.values() if not w.links for p in w.places.values() if not p.dialling]
+        due = [p.due for w in self._contacts.values() if not w.links for p in w.places.values() if not p.dialling and self._allowed(p)]
         earliest = min(due, default=None)
         if earliest is not None and len(self._recent) == limits.DIALS_PER_S:
             earliest = max(earliest, self._recent[0] + 1.0)

@@ -135,3 +135,9 @@ def test_logs_are_acknowledged_apart(peer: Peer) -> None:
     peer.release(KEY, 2)
     peer.release(KEY, 2)
     assert not peer.unacknowledged and peer.unacknowledged_bytes == 0
+
+
+def test_nothing_to_tell_is_due_at_no_time(peer: Peer) -> None:
+    """Once: the node woke a thousand times a second for it."""
+    peer.tell((), 0.0)
+    assert peer.tell_at is None

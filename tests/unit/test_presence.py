@@ -155,3 +155,12 @@ def test_where_a_stranger_was_met_is_not_kept() -> None:
     who = presence()
     who.met(CARL, HERE, Path.INCOMING, 0.0)
     assert who.deadline is None
+
+
+def test_a_place_on_a_path_that_is_switched_off_asks_for_no_turn() -> None:
+    """Once: the node woke a thousand times a second for it."""
+    who = presence(paths=frozenset({Path.MDNS}))
+    who.link_opened(BOB, HERE, Path.INCOMING, 0.0)
+    who.link_closed(BOB, HERE, 1.0, said_goodbye=False)
+    assert who.poll(10.0) == []
+    assert who.deadline is None

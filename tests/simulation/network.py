@@ -289,8 +289,9 @@ class Connection:
             self._lose(None)
             return
         due = self._heard + limits.PING_AFTER_S
-        if now >= due and self.ready:
-            self._ping()
+        if now >= due:
+            if self.ready:
+                self._ping()
             due = now + 1.0
         if not self._authenticated:
             due = min(due, self._began + limits.HANDSHAKE_TIMEOUT_S)

@@ -224,6 +224,7 @@ class World:
         """Wait until everybody who is to talk is linked and has all of the other; property 3: then nothing moves any more."""
         self.wait(lambda: all(self.settled(a, b) for a, b in self.whole_pairs()), "healing")
         self.run(2.0)
+        self._check_rest()
         before = self.oracle.events_handed
         for _ in range(10):
             for machine in self.machines.values():
@@ -235,6 +236,13 @@ class World:
             self.fail(f"{self.oracle.events_handed - before} events moved between nodes that had everything")
         for a, b in self.whole_pairs():
             self._check_nothing_owed(a, b)
+
+    def _check_rest(self) -> None:
+        """Nodes that have nothing to do do nothing, but for pings and redials."""
+        before = self.scheduler.turns
+        self.run(5.0)
+        if self.scheduler.turns - before > 100 * len(self.machines):
+            self.fail(f"{self.scheduler.turns - before} turns in 5 s of rest")
 
     def finish(self) -> None:
         """Heal, drain, and check all that must hold in the end."""

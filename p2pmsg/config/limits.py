@@ -56,6 +56,8 @@ PARENTS = 16
 ASK_PATIENCE_S = 0.5
 COMPARE_EVERY_S = 300.0
 HAVE_DELAY_S = 0.05
+DELETED_EVENTS = 512
+"""Events that one deletion names; a longer one is written as several."""
 CLOCK_AHEAD_MS = 600_000
 CLOCK_MAX_MS = (1 << 47) - 1
 """The latest time that a hybrid clock can tell (the year 6429)."""

@@ -98,6 +98,7 @@ class Keeping:
             author=self._node.people.memberships[account] if account else self._node.people.mine,
             mine=command.device == self._node.people.me.device,
             skew_ms=self._node.links.skew_ms(command.device),
+            last_resort=self._node.replication.is_last_resort(command.link, command.conversation, command.device),
         )
         job = partial(
             receiving.receive, conversation=command.conversation, events=command.events, context=context, now_ms=self._node.clock.wall_ms()

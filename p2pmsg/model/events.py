@@ -19,6 +19,8 @@ class Kind(IntEnum):
     """In `self`: what I say of a contact."""
     SETTING = 4
     """In `self`: a setting that travels among my devices."""
+    DELETE = 5
+    """In `self`: what is deleted on all my devices, and nowhere else."""
 
 
 class ConversationKind(StrEnum):

@@ -58,8 +58,22 @@ class SettingBody(Struct, array_like=True, frozen=True):
     value: Any
 
 
-Body = TextBody | ReadBody | ContactBody | SettingBody
-_TYPES: Final[dict[int, type[Body]]] = {Kind.TEXT: TextBody, Kind.READ: ReadBody, Kind.CONTACT: ContactBody, Kind.SETTING: SettingBody}
+class DeleteBody(Struct, array_like=True, frozen=True):
+    """What is gone from all my devices: all of a conversation up to a vector, and single events; only in `self`."""
+
+    conversation: Id32
+    upto: Annotated[list[ReadEntry], Meta(max_length=limits.HAVE_LOGS)]
+    events: Annotated[list[Id32], Meta(max_length=limits.DELETED_EVENTS)]
+
+
+Body = TextBody | ReadBody | ContactBody | SettingBody | DeleteBody
+_TYPES: Final[dict[int, type[Body]]] = {
+    Kind.TEXT: TextBody,
+    Kind.READ: ReadBody,
+    Kind.CONTACT: ContactBody,
+    Kind.SETTING: SettingBody,
+    Kind.DELETE: DeleteBody,
+}
 _KINDS: Final = {body: Kind(kind) for kind, body in _TYPES.items()}
 _DECODERS: Final[dict[int, msgspec.msgpack.Decoder[Any]]] = {kind: msgspec.msgpack.Decoder(body) for kind, body in _TYPES.items()}
 _ENCODER: Final = msgspec.msgpack.Encoder()

@@ -34,7 +34,7 @@ class Verdict(Enum):
     HOLD_HEADS = "heads"
     """It names links of its author's chain that are not known yet."""
     HOLD_BODY = "body"
-    """Its body was left out though nothing I know of ended it: sought from others."""
+    """Its body was left out though nothing I know of ended it: sought from others, as long as there are any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +47,10 @@ class Held:
     """The event named as previous, where it is held and has the number before."""
 
 
-def check(event: Event, held: Held, author: Membership, *, mine: bool, now_ms: int) -> Verdict:
+def check(event: Event, held: Held, author: Membership, *, mine: bool, now_ms: int, gone: bool = False) -> Verdict:
     """Say what becomes of an event; `mine` where its device is this one, `now_ms` is my wall clock.
 
+    `gone` where a body that was left out is not worth seeking: I hold what deleted it, or its author left it out and nobody else has it.
     The signature is not checked here but once for a whole run, by `verify_run`.
 
     Raises:
@@ -67,10 +68,10 @@ def check(event: Event, held: Held, author: Membership, *, mine: bool, now_ms: i
     if not author.active(header.device):
         raise PeerMisbehaved("an event's device may not speak for its account")
     _check_growth(header, held, author)
-    if event.body is None and not _lifetime_over(header, now_ms):
-        return Verdict.HOLD_BODY
     if mine:
         return Verdict.OLD_COPY
+    if event.body is None and not gone and not _lifetime_over(header, now_ms):
+        return Verdict.HOLD_BODY
     return Verdict.FORK if held.at_seq else Verdict.ACCEPT
 
 

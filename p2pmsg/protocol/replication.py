@@ -85,6 +85,19 @@ class Replication:
             peer.account == account and (at := peer.position.get(key)) is not None and at.seq >= seq for peer in self._peers.values()
         )
 
+    def is_last_resort(self, link: LinkNumber, conversation: ConversationId, device: DeviceId) -> bool:
+        """Say whether a peer gives a log of its own account that nobody else linked claims to have more of than I hold.
+
+        What it leaves out of that log its author has erased, and it is sought in vain: the log is to go on without.
+        """
+        shared, giver = self._conversations.get(conversation), self._peers.get(link)
+        key = (conversation, device[:PREFIX_BYTES])
+        if shared is None or giver is None or not shared.owners.get(key[1]) == giver.account != self._account:
+            return False
+        top = shared.top(key[1])
+        others = (peer for peer in self._peers.values() if peer.account != giver.account)
+        return all(claim.seq <= top for peer in others for claim in peer.claims.get(key, ()))
+
     # -- links
 
     def link_opened(self, link: LinkNumber, account: AccountId, device: DeviceId, now: float) -> None:

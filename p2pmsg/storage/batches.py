@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from p2pmsg.errors import StorageFull
-from p2pmsg.storage import faults
+from p2pmsg.storage import erasing, faults
 from p2pmsg.storage.cipher import Db, sqlite
 
 BATCH_S: Final = 0.02
@@ -68,6 +68,7 @@ def run_batch(db: Db, waiting: deque[Job], *, low_disk: bool, folder: Path | Non
         _roll_back(db)
         cause = error.__cause__ if isinstance(error, _BatchLost) else error
         return [_after_loss(db, each.job, cause, folder) for each in settled]
+    erasing.scrub(db)
     return settled
 
 

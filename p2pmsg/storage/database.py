@@ -93,12 +93,19 @@ def set_aside(path: Path) -> Path:
 
 def close_database(db: Db) -> None:
     """Write the journal back and close; a disk that refuses keeps the journal, from which the next start goes on."""
+    empty_journal(db)
+    db.conn.close()
+
+
+def empty_journal(db: Db) -> bool:
+    """Write the journal back and cut it to nothing, with what was erased since; say whether the disk let that happen.
+
+    Nothing committed is lost where it did not.
+    """
     try:
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return not db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
     except sqlite.Error:
-        pass  # closing must succeed on a full disk; nothing committed is lost by it
-    finally:
-        db.conn.close()
+        return False
 
 
 def _open_sound(path: Path, key: bytes) -> Db:
@@ -111,6 +118,7 @@ def _open_sound(path: Path, key: bytes) -> Db:
         for setting in _SETTINGS:
             db.execute(f"PRAGMA {setting}").fetchall()
         MIGRATIONS.apply(db)
+        empty_journal(db)  # a killed process may have left there what it had erased
     except sqlite.Error as error:
         db.conn.close()
         if faults.is_damage(error):

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from p2pmsg.model.ids import AccountId, ConversationId, DeviceId, EventId
 from p2pmsg.protocol.bodies import ReadEntry
-from p2pmsg.storage import feed, numbers
+from p2pmsg.storage import erasing, feed, numbers
 from p2pmsg.storage.cipher import Db
 from p2pmsg.storage.stored import holds
 
@@ -70,6 +70,7 @@ def reached(
     changed = sorted(row[0] for row in db.execute(sql, (at_ms, account, *parameters)).fetchall())
     if feed_ms is not None:
         feed.state_reached(db, changed, conversation, state, account, feed_ms)
+    erasing.delivered(db, changed)
     return changed
 
 

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from p2pmsg.errors import MessageNotFound
-from p2pmsg.model.events import Conversation, Event, Kind, Tip
-from p2pmsg.model.ids import PREFIX_BYTES, ConversationId, DeviceId, EventId
-from p2pmsg.storage import feed, numbers
+from p2pmsg.model.events import Conversation, Event, Tip
+from p2pmsg.model.ids import PREFIX_BYTES, DeviceId
+from p2pmsg.storage import numbers
 from p2pmsg.storage.branches import Log
 from p2pmsg.storage.cipher import Db
-from p2pmsg.storage.delivery import count_unread, store_ack
+from p2pmsg.storage.delivery import store_ack
 from p2pmsg.storage.ranges import give, ids_at, tips
 from p2pmsg.storage.receiving import OLD_COPY, CheckContext, ForkProof, Received, receive
 from p2pmsg.storage.stored import Author
@@ -24,8 +23,6 @@ __all__ = [
     "ForkProof",
     "Received",
     "append",
-    "erase_body",
-    "forget_history",
     "forked",
     "give",
     "ids_at",
@@ -49,31 +46,6 @@ def append(db: Db, conversation: Conversation, device: DeviceId, make: Callable[
     log.close()
     view.close()
     return event
-
-
-def erase_body(db: Db, event: EventId, now_ms: int) -> None:
-    """Take what a message says out of log and views; its header keeps the log whole.
-
-    Raises:
-        MessageNotFound: there is no such message. Marks, contacts and settings are none: views rest on what they say.
-    """
-    row = db.execute("SELECT number, conversation FROM event WHERE id = ? AND kind = ?", (event, Kind.TEXT)).fetchone()
-    if row is None:
-        raise MessageNotFound("There is no such message.")
-    db.execute("UPDATE event SET body = NULL WHERE number = ?", (row[0],))
-    if db.execute("UPDATE message SET text = NULL WHERE number = ? AND text IS NOT NULL", (row[0],)).rowcount:
-        feed.message_changed(db, row[0], row[1], now_ms)
-    count_unread(db, row[1])
-
-
-def forget_history(db: Db, conversation: ConversationId) -> None:
-    """Erase what was said in a conversation, here alone. Of mine what has not reached the other yet is kept: it is still to go."""
-    number = numbers.require_conversation(db, conversation)
-    open_ones = "SELECT message FROM delivery WHERE delivered_ms IS NULL"
-    gone = f"SELECT number FROM message WHERE conversation = ? AND system = 0 AND number NOT IN ({open_ones})"
-    db.execute(f"UPDATE event SET body = NULL WHERE conversation = ? AND number IN ({gone})", (number, number))
-    db.execute(f"UPDATE message SET text = NULL WHERE number IN ({gone})", (number,))
-    count_unread(db, number)
 
 
 def forked(db: Db) -> set[DeviceId]:

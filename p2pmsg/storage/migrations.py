@@ -111,3 +111,22 @@ def m0003_views(db: Db) -> None:
             cursor INTEGER PRIMARY KEY AUTOINCREMENT, at_ms INTEGER NOT NULL, type TEXT NOT NULL, conversation INTEGER,
             event INTEGER, state TEXT, account INTEGER, payload TEXT) STRICT""",
     )
+
+
+@MIGRATIONS()
+def m0004_requests(db: Db) -> None:
+    """What strangers nearby have asked."""
+    _create(db, "CREATE TABLE request (id TEXT PRIMARY KEY, nickname TEXT NOT NULL, received_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID")
+
+
+@MIGRATIONS()
+def m0005_deletions(db: Db) -> None:
+    """What `self` says is deleted (`erasing`): single events, conversations up to a vector, and what still waits for its delivery."""
+    _create(
+        db,
+        "CREATE TABLE deleted (event BLOB PRIMARY KEY) STRICT, WITHOUT ROWID",
+        """CREATE TABLE cleared (
+            conversation INTEGER NOT NULL REFERENCES conversation, device INTEGER NOT NULL REFERENCES device, seq INTEGER NOT NULL,
+            id BLOB NOT NULL, PRIMARY KEY (conversation, device, seq, id)) STRICT, WITHOUT ROWID""",
+        "CREATE TABLE doomed (event INTEGER PRIMARY KEY REFERENCES event) STRICT",
+    )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from p2pmsg.model.events import Kind
 from p2pmsg.storage import numbers
 from p2pmsg.storage.cipher import Db
 from p2pmsg.storage.delivery import count_unread
 from p2pmsg.storage.stored import Author, author_of, event_of_row
 from p2pmsg.storage.views import View
 
-_EMPTIED = ("message", "waiting", "mark", "contact", "setting")
+_EMPTIED = ("message", "waiting", "mark", "contact", "setting", "deleted", "cleared", "doomed")
 
 
 def rebuild(db: Db) -> None:
@@ -33,5 +34,7 @@ def rebuild(db: Db) -> None:
         if position is not None:
             db.execute("UPDATE event SET position = ? WHERE number = ?", (position, number))
         view.add(number, event, position, held_ms, author)
+        if event.header.kind == Kind.DELETE:
+            shown.clear()  # they know what was deleted when they were made
     for row in db.execute("SELECT number FROM conversation").fetchall():
         count_unread(db, row[0])

@@ -33,6 +33,8 @@ class CheckContext:
     """The events are of this very device's log."""
     skew_ms: int | None = None
     """How far the author's clock is off mine, where a link told."""
+    last_resort: bool = False
+    """The giver is of the author's account, and nobody else linked claims to have more: a body that he leaves out is sought in vain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,8 @@ class _Receipt:
     def _take_one(self, event: Event, *, last: bool) -> bool:
         branch, held = self._log.around(event)
         context = self._context
-        match check(event, held, context.author, mine=context.mine, now_ms=self._now_ms):
+        gone = event.body is None and self._is_gone(event)
+        match check(event, held, context.author, mine=context.mine, now_ms=self._now_ms, gone=gone):
             case Verdict.KNOWN:
                 return True
             case Verdict.ACCEPT:
@@ -175,6 +178,15 @@ class _Receipt:
         self._log.write(event, self._view, self._author, self._now_ms, branch=branch, checked=last, skew_ms=context.skew_ms)
         self._clocks.append(event.header.hlc)
         return True
+
+    def _is_gone(self, event: Event) -> bool:
+        """Say whether a body that was left out is not to be waited for: its author erased it, or my account did.
+
+        What my devices wrote to myself they leave out only where it was deleted; the deletion may stand further on in that very log.
+        """
+        header = event.header
+        mine_alone = self._author.mine and header.conversation == gates.self_conversation(numbers.my_id(self._db))
+        return self._context.last_resort or mine_alone or self._view.is_deleted(event, self._author.device)
 
     def _forks(self, event: Event, branch: int | None, held: Held) -> bool:
         """Note a fork; say whether its branch can be kept."""

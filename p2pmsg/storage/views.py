@@ -14,9 +14,9 @@ from p2pmsg.crypto import gates
 from p2pmsg.errors import PeerMisbehaved
 from p2pmsg.model.events import Conversation, ConversationKind, Event, Header, Kind
 from p2pmsg.model.ids import AccountId, ConversationId, EventId
-from p2pmsg.protocol.bodies import ContactBody, ReadBody, SettingBody, decode_body
+from p2pmsg.protocol.bodies import ContactBody, DeleteBody, ReadBody, SettingBody, decode_body
 from p2pmsg.protocol.log import order_key
-from p2pmsg.storage import delivery, feed, numbers
+from p2pmsg.storage import delivery, erasing, feed, numbers
 from p2pmsg.storage.cipher import Db
 from p2pmsg.storage.stored import Author, Placed, author_of, event_of_row
 
@@ -36,6 +36,7 @@ class View:
         self._id, self._kind, self._peer, self._anything_waits = db.execute(
             "SELECT id, kind, peer, EXISTS (SELECT 1 FROM waiting) FROM conversation WHERE number = ?", (conversation,)
         ).fetchone()
+        self._deletions = erasing.Deletions(db, conversation)
         self._unread = 0
         self._read_upto: dict[int, int] = {}
         self.messages: list[EventId] = []
@@ -100,14 +101,21 @@ class View:
         self._show(Placed(number, event.id, event.header, event.body, position, row[1], author))
         return event.id
 
+    def is_deleted(self, event: Event, device: int) -> bool:
+        """Say whether an event that is not stored yet was deleted."""
+        return self._deletions.cover(None, event.id, device, event.header.seq)
+
     # -- what each kind changes
 
     def _show(self, event: Placed) -> None:
         """Change what the kind changes; a kind that I do not know, or a body that is not of its kind, changes nothing."""
         kind, mine = event.header.kind, event.author.mine
-        if event.body is None:
+        deleted = self._deletions.cover(event.number, event.id, event.author.device, event.header.seq)
+        if event.body is None or (deleted and kind not in erasing.KEPT):
             if kind == Kind.TEXT:
                 self._text(event, None)
+            if deleted:
+                erasing.delete_one(self._db, event.number)
             return
         try:
             body = decode_body(kind, event.body)
@@ -118,9 +126,11 @@ class View:
         elif isinstance(body, ReadBody):
             self._read(event, body)
         elif isinstance(body, ContactBody) and mine and self._kind == "self":
-            self._contact(event, body)
+            self._contact(event, body, line_deleted=deleted)
         elif isinstance(body, SettingBody) and mine and self._kind == "self":
             self._setting(event, body)
+        elif isinstance(body, DeleteBody) and mine and self._kind == "self":
+            self._delete(body)
 
     def _text(self, event: Placed, text: str | None) -> None:
         author, seq = event.author, event.header.seq
@@ -165,10 +175,18 @@ class View:
             for entry in body.upto:
                 delivery.read_by_peer(self._db, self._conversation, self._me, self._peer, entry, event.held_ms, self._feed_ms)
 
-    def _contact(self, event: Placed, body: ContactBody) -> None:
+    def _delete(self, body: DeleteBody) -> None:
+        conversation = numbers.number_of_named_conversation(self._db, ConversationId(body.conversation))
+        erasing.delete(self._db, conversation, body)
+        delivery.count_unread(self._db, conversation)
+        if conversation == self._conversation:
+            self._deletions = erasing.Deletions(self._db, conversation)
+
+    def _contact(self, event: Placed, body: ContactBody, *, line_deleted: bool) -> None:
         account = numbers.number_of_account(self._db, AccountId(body.account))
         if body.via is not None and not body.removed:
-            self._line(event, self._direct(AccountId(body.account)), system_line(body), system=True)
+            line = None if line_deleted else system_line(body)
+            self._line(event, self._direct(AccountId(body.account)), line, system=True)
         self._db.execute(
             """INSERT INTO contact (account, position, tie, name, nickname, trust, verified_by, pair_key, removed)
             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (account) DO UPDATE SET position = excluded.position, tie = excluded.tie,
@@ -187,6 +205,8 @@ class View:
                 body.removed,
             ),
         )
+        if body.removed and self._db.execute("SELECT 1 FROM contact WHERE account = ? AND removed = 1", (account,)).fetchone():
+            erasing.parted(self._db, account)
 
     def _direct(self, account: AccountId) -> int:
         mine = AccountId(self._db.execute("SELECT id FROM account WHERE number = ?", (self._me,)).fetchone()[0])

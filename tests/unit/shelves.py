@@ -12,8 +12,8 @@ from p2pmsg.model.events import Claim, Conversation, ConversationKind, Event, Ti
 from p2pmsg.model.ids import ConversationId, EventId
 from p2pmsg.protocol import authority, wire
 from p2pmsg.protocol import log as rules
-from p2pmsg.protocol.bodies import Body, ContactBody, ReadBody, ReadEntry, TextBody, encode_body, kind_of
-from p2pmsg.storage import log, people, queries
+from p2pmsg.protocol.bodies import Body, ContactBody, DeleteBody, ReadBody, ReadEntry, TextBody, encode_body, kind_of
+from p2pmsg.storage import erasing, log, people, queries
 from p2pmsg.storage.cipher import Db
 from p2pmsg.storage.database import open_memory
 from tests.unit.people import Person, seeded
@@ -75,11 +75,19 @@ class Shelf:
         entries = [ReadEntry(e.header.device, e.header.seq, e.id[:8]) for e in upto]
         return self.write(within or own(self.who), ReadBody(conversation, entries))
 
-    def take(self, events: Sequence[Event], author: Membership | Person, *, mine: bool = False) -> log.Received:
+    def delete(self, other: Person, events: Sequence[Event]) -> Event:
+        """Delete single messages of the conversation with somebody."""
+        return self.write(own(self.who), DeleteBody(direct(self.who, other).id, [], [event.id for event in events]))
+
+    def delete_all(self, other: Person) -> list[Event]:
+        """Delete all that is held of the conversation with somebody."""
+        return [self.write(own(self.who), body) for body in erasing.everything(self.db, direct(self.who, other).id)]
+
+    def take(self, events: Sequence[Event], author: Membership | Person, *, mine: bool = False, last_resort: bool = False) -> log.Received:
         """Receive events of one log."""
         self.now_ms += 1
         membership = authority.resolve(author.links) if isinstance(author, Person) else author
-        context = log.CheckContext(membership, mine=mine, skew_ms=None)
+        context = log.CheckContext(membership, mine=mine, skew_ms=None, last_resort=last_resort)
         return log.receive(self.db, events[0].header.conversation, events, context, self.now_ms)
 
     def ack(self, by: Person, events: Sequence[Event]) -> list[EventId]:

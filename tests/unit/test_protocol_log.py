@@ -46,8 +46,8 @@ def changed(old: Event, **fields: object) -> Event:
     return Event(wire.event_id(data), header, data, ANN.sign(data), old.body)
 
 
-def check(given: Event, held: Held = NOTHING, *, mine: bool = False, now_ms: int = NOW_MS) -> Verdict:
-    return log.check(given, held, AUTHOR, mine=mine, now_ms=now_ms)
+def check(given: Event, held: Held = NOTHING, *, mine: bool = False, now_ms: int = NOW_MS, gone: bool = False) -> Verdict:
+    return log.check(given, held, AUTHOR, mine=mine, now_ms=now_ms, gone=gone)
 
 
 FIRST = event()
@@ -73,6 +73,7 @@ def test_another_event_with_the_same_number_is_a_fork() -> None:
 def test_an_event_of_mine_that_i_lack_says_that_i_am_an_old_copy() -> None:
     assert check(SECOND, AFTER_FIRST, mine=True) is Verdict.OLD_COPY
     assert check(FIRST, Held(frozenset({EventId(b"x" * 32)}), None), mine=True) is Verdict.OLD_COPY
+    assert check(replace(FIRST, body=None), mine=True) is Verdict.OLD_COPY  # its header alone proves it
 
 
 def test_a_missing_predecessor_is_a_gap() -> None:
@@ -90,6 +91,10 @@ def test_a_body_left_out_is_sought_unless_its_lifetime_is_over() -> None:
     short = replace(changed(FIRST, lifetime_s=10), body=None)
     assert check(short, now_ms=NOW_MS + 9_999) is Verdict.HOLD_BODY
     assert check(short, now_ms=NOW_MS + 10_000) is Verdict.ACCEPT
+
+
+def test_a_body_that_is_gone_is_not_sought() -> None:
+    assert check(replace(FIRST, body=None), gone=True) is Verdict.ACCEPT
 
 
 @pytest.mark.parametrize("number", [2, 99])

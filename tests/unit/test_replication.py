@@ -356,6 +356,35 @@ def test_stripped_bodies_are_sought_from_others() -> None:
     assert same(x, y, z)
 
 
+def friends() -> tuple[list[Machine], Wire]:
+    """Ann's device, and two of Bob's."""
+    devices = {DeviceId(b"x" * 32): ANN, DeviceId(b"y" * 32): BOB, DeviceId(b"z" * 32): BOB}
+    return [Machine(ANN, "x", devices), Machine(BOB, "y", devices), Machine(BOB, "z", devices)], Wire()
+
+
+def test_an_author_who_leaves_bodies_out_is_the_last_resort() -> None:
+    (x, y, _), link = friends()
+    link.join(x, y, 1)
+    x.write()
+    link.run()
+    assert y.core.is_last_resort(L, TALK.id, x.device) and not y.core.is_last_resort(LinkNumber(9), TALK.id, x.device)
+    assert not y.core.is_last_resort(L, TALK.id, y.device)  # what she gives of my own log
+    assert not y.core.is_last_resort(L, ConversationId(bytes(32)), x.device)
+
+
+def test_while_another_claims_a_log_its_author_is_not_the_last_resort() -> None:
+    (x, y, z), link = friends()
+    link.join(x, y, 1)
+    x.write()
+    link.run()
+    z.core.link_opened(LinkNumber(2), x.account, x.device, 0.0)
+    assert z.core.is_last_resort(LinkNumber(2), TALK.id, x.device)
+    z.core.link_opened(LinkNumber(3), y.account, y.device, 0.0)
+    vector = wire.pack_claims([wire.claim_of(x.device, 1, x.logs[x.device][0].id)])
+    z.core.have_received(LinkNumber(3), wire.Have(True, [wire.LogClaims(TALK.id, vector)]), 0.0)
+    assert not z.core.is_last_resort(LinkNumber(2), TALK.id, x.device)
+
+
 # -- what a peer may not do
 
 

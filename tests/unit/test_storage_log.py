@@ -1,12 +1,12 @@
-"""Appending, erasing, forgetting."""
+"""Appending, and what is known of logs."""
 
 from __future__ import annotations
 
 import pytest
 
-from p2pmsg.errors import MessageNotFound, NotInitialized
+from p2pmsg.errors import NotInitialized
 from p2pmsg.protocol.bodies import TextBody
-from p2pmsg.storage import feed, log, queries
+from p2pmsg.storage import log, queries
 from p2pmsg.storage.database import open_memory
 from tests.unit.people import Person
 from tests.unit.shelves import NOW, Shelf, direct, own, second_device
@@ -50,44 +50,6 @@ def test_what_make_raises_leaves_nothing_behind(ann: Shelf) -> None:
 def test_nothing_is_written_before_there_is_an_identity() -> None:
     with pytest.raises(NotInitialized):
         log.append(open_memory(), own(ANN), ANN.device, lambda tip: pytest.fail("made"), NOW)
-
-
-def test_an_erased_text_is_gone_and_its_log_goes_on(ann: Shelf) -> None:
-    event = ann.say(BOB, "canary")
-    log.erase_body(ann.db, event.id, ann.now_ms)
-    assert "canary" not in ann.texts(BOB)
-    assert ann.db.execute("SELECT count(*) FROM event WHERE instr(body, ?)", (b"canary",)).fetchone()[0] == 0
-    assert ann.db.execute("SELECT count(*) FROM message WHERE instr(text, 'canary')").fetchone()[0] == 0
-    assert ann.say(BOB, "next").header.previous == event.id
-    assert feed.after(ann.db, 0).changes[-2].event == event.id
-
-
-def test_erasing_what_is_not_there_says_so(ann: Shelf) -> None:
-    with pytest.raises(MessageNotFound):
-        log.erase_body(ann.db, b"x" * 32, NOW)  # type: ignore[arg-type]
-
-
-def test_what_views_rest_on_is_not_erased(ann: Shelf) -> None:
-    with pytest.raises(MessageNotFound):
-        log.erase_body(ann.db, ann.meet(BOB).id, NOW)
-
-
-def test_an_erased_unread_message_counts_no_more(ann: Shelf) -> None:
-    event = Shelf(BOB).say(ANN, "psst")
-    ann.take([event], BOB)
-    assert ann.unread(BOB) == 1
-    log.erase_body(ann.db, event.id, NOW)
-    assert ann.unread(BOB) == 0
-
-
-def test_forgotten_history_keeps_what_has_still_to_go(ann: Shelf) -> None:
-    gone, waiting = ann.say(BOB, "delivered"), ann.say(BOB, "not yet")
-    ann.ack(BOB, [gone])
-    ann.take([Shelf(BOB).say(ANN, "yours")], BOB)
-    log.forget_history(ann.db, direct(ANN, BOB).id)
-    bodies = [body for (body,) in ann.db.execute("SELECT body FROM event WHERE conversation = 2 ORDER BY number")]
-    assert [body is None for body in bodies] == [True, False, True]
-    assert ann.row(waiting).text == "not yet" and ann.unread(BOB) == 0
 
 
 def test_an_old_copy_is_one_for_ever(ann: Shelf) -> None:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pmsg.model.events import Event, Kind
+from p2pmsg.model.events import Event
 from p2pmsg.protocol.bodies import ReadBody, ReadEntry, SettingBody
-from p2pmsg.storage import feed, log
+from p2pmsg.storage import feed
 from p2pmsg.storage.rebuild import rebuild
 from tests.unit.people import Person
 from tests.unit.shelves import Shelf, direct, own
 
 ANN, BOB = Person("Ann"), Person("Bob")
 TALK = direct(ANN, BOB)
-VIEWS = ("message", "waiting", "delivery", "mark", "contact", "setting", "conversation", "event", "feed")
+VIEWS = ("message", "waiting", "delivery", "mark", "contact", "setting", "deleted", "cleared", "doomed", "conversation", "event", "feed")
 
 
 def everything(shelf: Shelf) -> dict[str, list[tuple[object, ...]]]:
@@ -35,7 +35,7 @@ def test_rebuilding_gives_what_was_there(data: st.DataObject) -> None:
     ann, bob = Shelf(ANN), Shelf(BOB)
     mine: list[Event] = []
     theirs: list[Event] = []
-    for turn in data.draw(st.lists(st.sampled_from("wwtarmcse"), max_size=25)):
+    for turn in data.draw(st.lists(st.sampled_from("wwttarmcsdD"), max_size=25)):
         if turn == "w":
             mine.append(ann.say(BOB, "mine"))
         elif turn == "t":
@@ -49,8 +49,10 @@ def test_rebuilding_gives_what_was_there(data: st.DataObject) -> None:
             ann.meet(BOB, name=data.draw(st.sampled_from([None, "B"])), removed=data.draw(st.booleans()))
         elif turn == "s":
             ann.write(own(ANN), SettingBody("key", data.draw(st.integers(0, 9))))
-        elif turn == "e" and (erasable := [event.id for event in theirs if event.header.kind == Kind.TEXT]):
-            log.erase_body(ann.db, data.draw(st.sampled_from(erasable)), ann.now_ms)
+        elif turn == "d" and mine + theirs:
+            ann.delete(BOB, [data.draw(st.sampled_from(mine + theirs))])
+        elif turn == "D":
+            ann.delete_all(BOB)
     before = everything(ann)
     rebuild(ann.db)
     assert everything(ann) == before

@@ -13,7 +13,7 @@ from p2pmsg.daemon import watching
 from p2pmsg.daemon.watching import Watching
 from p2pmsg.errors import ContactNotFound, UsageError
 from p2pmsg.rpc import api
-from p2pmsg.storage import feed, log
+from p2pmsg.storage import feed
 from tests.unit.nodes import House, moved_in, neighbours, settle
 from tests.unit.people import Person
 from tests.unit.shelves import direct, own
@@ -184,7 +184,7 @@ async def test_what_was_erased_since_is_passed_over() -> None:
     shelf = moved_in(ANN, BOB)
     event = shelf.say(BOB, "secret")
     shelf.say(BOB, "open")
-    log.erase_body(shelf.db, event.id, shelf.now_ms)
+    shelf.delete(BOB, [event])
     assert (await replayed(House(ANN, shelf=shelf).start(), since=0)).texts() == ["open"]
 
 

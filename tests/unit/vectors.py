@@ -138,6 +138,7 @@ def _bodies() -> Section:
         "read": bodies.ReadBody(DIRECT, upto),
         "contact": contact,
         "setting": bodies.SettingBody("presence_key", [PRESENCE_KEY, 1]),
+        "delete": bodies.DeleteBody(DIRECT, upto, [FIRST.id]),
     }
     return {name: bodies.encode_body(body, seeded("body salt ", 16)) for name, body in made.items()}
 

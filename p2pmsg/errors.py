@@ -15,7 +15,7 @@
     │   ├── AlreadyInitialized, AlreadyRunning, FileExists, InviteExpired, InviteUsed, InviteWithdrawn,
     │   │   InviteRefused, InviteOwn, NameTaken, StorageFull, StorageFailed,
     │   │   StorageBusy, StorageDamaged, DatabaseNewer, NotPermitted, HomeUnusable,
-    │   │   SettingsInvalid
+    │   │   SettingsInvalid, ServiceUnavailable, ServiceFailed
     ├── NetworkError                 9
     │   ├── PeerUnreachable, NoNetwork, MdnsUnavailable
     └── PeerMisbehaved                  never shown: closes one link and is counted
@@ -295,6 +295,18 @@ class SettingsInvalid(Refused):
     """p2pmsg config set KEY VALUE, or p2pmsg config unset KEY"""
 
     code = "settings_invalid"
+
+
+class ServiceUnavailable(Refused):
+    """p2pmsg daemon start, after each start of the machine."""
+
+    code = "service_unavailable"
+
+
+class ServiceFailed(Refused):
+    """journalctl --user shows more; p2pmsg daemon start works without a service."""
+
+    code = "service_failed"
 
 
 class NotPermitted(Refused):

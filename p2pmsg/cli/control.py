@@ -1,4 +1,4 @@
-"""The daemon's life: `daemon start|stop|restart|run|logs` and `status`."""
+"""The daemon's life: `daemon start|stop|restart|run|logs|install|uninstall` and `status`."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
         "restart": "p2pmsg.cli.control:restart",
         "run": "p2pmsg.cli.control:run",
         "logs": "p2pmsg.cli.control:logs",
+        "install": "p2pmsg.cli.control:install",
+        "uninstall": "p2pmsg.cli.control:uninstall",
         "status": "p2pmsg.cli.control:status",
     },
 )
@@ -35,9 +37,9 @@ def daemon() -> None:
 @command("start")
 def start(session: Session) -> None:
     """Start the daemon; returns when it answers. One that runs already is fine."""
-    from p2pmsg.daemon import process
+    from p2pmsg.daemon import unit
 
-    session.show(process.start(_profile(session)), show.status)
+    session.show(unit.start(_profile(session)), show.status)
 
 
 @command("stop")
@@ -51,9 +53,10 @@ def stop(session: Session) -> None:
 @command("restart")
 def restart(session: Session) -> None:
     """Stop the daemon and start it again."""
-    from p2pmsg.daemon import process
+    from p2pmsg.daemon import process, unit
 
-    session.show(process.restart(_profile(session)), show.status)
+    process.stop(_profile(session))
+    session.show(unit.start(_profile(session)), show.status)
 
 
 @command("run")
@@ -76,6 +79,22 @@ def logs(session: Session, count: int, follow: bool) -> None:
             output.json_line({"line": line})
         else:
             output.line(text.line(line))
+
+
+@command("install")
+def install(session: Session) -> None:
+    """Have systemd start the daemon with every session of mine, and now. Twice is once."""
+    from p2pmsg.daemon import unit
+
+    session.show(unit.install(_profile(session)), show.service)
+
+
+@command("uninstall")
+def uninstall(session: Session) -> None:
+    """Undo `daemon install`: stops the daemon, and it starts by itself no more."""
+    from p2pmsg.daemon import unit
+
+    session.show(unit.uninstall(_profile(session)), show.service)
 
 
 @command("status")

@@ -45,6 +45,11 @@ def status(state: Object) -> str:
     return "\n".join([_pairs(lines), *warnings])
 
 
+def service(done: Object) -> str:
+    """Say what became of the daemon as a service."""
+    return "\n".join(text.line(words) for words in [*done["did"], *done["hints"]])
+
+
 def name(found: Object) -> str:
     """Return what a contact is called."""
     return label(found["account"], found["name"], found["trust"])

@@ -12,6 +12,7 @@ import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 from collections import deque
@@ -104,6 +105,8 @@ def stopped_status(profile: Profile) -> dict[str, Any]:
 
 def report_ready(environ: Mapping[str, str] = os.environ, error: P2pmsgError | None = None) -> None:
     """Called by the daemon, once: tell whoever started it that it answers, or why it cannot; nobody may be listening."""
+    if error is None:
+        _tell_systemd(environ.get("NOTIFY_SOCKET", ""))
     number = environ.get(READY_FD, "")
     if not number.isdecimal():
         return
@@ -112,6 +115,13 @@ def report_ready(environ: Mapping[str, str] = os.environ, error: P2pmsgError | N
         answer = {"error": {"message": error.message, "data": {**error.as_json(), "exit_status": error.exit_status}}}
     with contextlib.suppress(OSError), os.fdopen(int(number), "wb") as pipe:
         pipe.write(json.dumps(answer).encode() + b"\n")
+
+
+def _tell_systemd(path: str) -> None:
+    """Say that we are ready, where systemd started us and waits for that (sd_notify(3))."""
+    if path.startswith(("/", "@")):
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.sendto(b"READY=1", path.replace("@", "\0", 1) if path.startswith("@") else path)
 
 
 def logs(profile: Profile, count: int, *, follow: bool = False) -> Iterator[str]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -230,3 +231,16 @@ def test_following_goes_on_and_ends_when_closed(profile: Profile) -> None:
         file.write("new\n")
     assert next(lines) == "new"
     lines.close()  # type: ignore[attr-defined]  # a generator
+
+
+@pytest.mark.parametrize("abstract", [False, True])
+def test_systemd_is_told_when_it_is_ready_and_only_then(tmp_path: Path, abstract: bool) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(f"\0{tmp_path}" if abstract else str(tmp_path / "n"))
+        listener.setblocking(False)
+        environ = {"NOTIFY_SOCKET": f"@{tmp_path}" if abstract else str(tmp_path / "n")}
+        process.report_ready(environ, error=SettingsInvalid("bad"))
+        with pytest.raises(BlockingIOError):
+            listener.recv(100)
+        process.report_ready(environ)
+        assert listener.recv(100) == b"READY=1"

@@ -128,7 +128,7 @@ class Process:
             if link is not None and link.peering is not None and link.channel is not None:
                 machine.world.oracle.handed(machine, link, message)
                 if machine.strips_bodies and isinstance(message, wire.Events):
-                    message = wire.Events([wire.SentEvent(e.header, e.signature, None) for e in message.events])
+                    message = wire.Events([machine.without_body(sent) for sent in message.events])
             send(number, message)
 
         linkage.send = watched  # type: ignore[method-assign]
@@ -169,6 +169,14 @@ class Machine:
 
     def wall_ms(self) -> int:
         return max(1, EPOCH_MS + int(self.world.scheduler.now * 1000) + self.skew_ms)
+
+    def without_body(self, sent: wire.SentEvent) -> wire.SentEvent:
+        """Return a text without what it says, as a node whose user has erased it would give it; others as they are."""
+        event = wire.decode_event(sent.header, sent.signature, sent.body)
+        if event.header.kind != Kind.TEXT:
+            return sent
+        self.world.stripped.add(event.id)
+        return wire.SentEvent(sent.header, sent.signature, None)
 
     # -- life and death
 
@@ -296,10 +304,15 @@ class Machine:
         node = process.node
         gate = GateRow(gates.invite_gate(invite.secret, invite.account), Purpose.INVITE, None)
 
+        joined: list[bool] = []
+
         def opened() -> None:
+            joined.append(True)
             process.announcer.contacts_changed()
 
         def failed(reason: Exception | bool) -> None:
+            if joined:
+                return
             if reason is False:
                 process.clock.call_in(_JOIN_AGAIN_S, attempt)
             elif reason is not True and not isinstance(reason, InviteExpired | StorageFull) and not self.world.excused(self):

@@ -49,6 +49,8 @@ class World:
         """Accounts whose database was copied or set back: old copies and forks are to be expected of them."""
         self.never_shown: set[EventId] = set()
         """Messages whose parents are withheld for ever."""
+        self.stripped: set[EventId] = set()
+        """Events whose author's node once left out their bodies: nobody else has them, so the log goes on without."""
         self._names = names
         self.wanted: dict[tuple[str, str], Invite] = {}
         self._failures: list[str] = []

@@ -87,6 +87,10 @@ def _own_file(session: Session) -> Path:
     return _file(session)
 
 
-def _say_when(session: Session) -> None:
-    if not session.json:
-        output.note("A daemon that runs reads it at its next start: p2pmsg daemon restart")
+def _say_when(session: Session, key: str) -> None:
+    """Say that a daemon has to be restarted, if one runs and has to."""
+    from p2pmsg.config.settings import AT_ONCE
+    from p2pmsg.daemon import home, lock
+
+    if not session.json and key not in AT_ONCE and lock.holder(home.locate(os.environ, session.profile)) is not None:
+        output.note(output.of_profile("The daemon takes it up at its next start: p2pmsg daemon restart", session.profile))

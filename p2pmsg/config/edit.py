@@ -99,6 +99,23 @@ def _take_out(table: MutableMapping[str, Any], names: list[str]) -> bool:
     return True
 
 
+def _has_comments(table: Any) -> bool:
+    return "#" in (table.as_string() if hasattr(table, "as_string") else "")
+
+
+def template() -> str:
+    """Return a file that sets nothing and shows every key with its default and what it is for."""
+    import tomlkit
+
+    groups: dict[str, list[str]] = {"": []}
+    for key, words in settings.MEANINGS.items():
+        group, _, name = key.rpartition(".")
+        default = tomlkit.item(_plain(settings.DEFAULTS[key])).as_string()
+        groups.setdefault(group, []).append(f"# {words}\n# {name} = {default}\n")
+    parts = [HEAD, *("".join([f"[{group}]\n" if group else "", *lines]) for group, lines in groups.items())]
+    return "\n".join(parts)
+
+
 @contextlib.contextmanager
 def _edited(file: Path) -> Iterator[TOMLDocument]:
     """Give the file's document to the block and write it back, whole or not at all, under the file's own lock."""

@@ -19,10 +19,12 @@ from p2pmsg.daemon.home import Profile
 from p2pmsg.daemon.messaging import Messaging
 from p2pmsg.daemon.names import check_own_name
 from p2pmsg.daemon.node import Node
+from p2pmsg.daemon.notices import Notices
 from p2pmsg.daemon.objects import Json
 from p2pmsg.daemon.relations import Relations
+from p2pmsg.daemon.usage import disk_bytes
 from p2pmsg.daemon.watching import Watching
-from p2pmsg.errors import NotPermitted
+from p2pmsg.errors import NotPermitted, P2pmsgError, UsageError
 from p2pmsg.model.accounts import ChainLink
 from p2pmsg.network.endpoint import Endpoint
 from p2pmsg.protocol import authority
@@ -40,6 +42,8 @@ class Api:
     """Performs the methods of the local API."""
 
     socket = ""
+    settings_problem: Callable[[], P2pmsgError | None] = staticmethod(lambda: None)
+    """Says why the settings file as it is now does not count."""
 
     def __init__(
         self,
@@ -61,8 +65,12 @@ class Api:
         self._started_at = started_at
         self._warnings = warnings
         relations = Relations(node, worker, announcer, endpoint)
+        encounters = Encounters(node, announcer)
         messaging = Messaging(node, worker, settings)
+        self._messaging = messaging
         watching = Watching(node, worker)
+        self.deleting = Deleting(node, settings)
+        self.notices = Notices(node, settings)
         self._methods: dict[str, Callable[..., Awaitable[object]]] = {
             "whoami": self.whoami,
             "profile.set": self.profile_set,
@@ -86,7 +94,12 @@ class Api:
     async def call(self, method: str, params: api.Params, call: Call) -> object:
         """Perform a method. Raises: P2pmsgError for what the user should read."""
         perform = self._methods[method]
-        return await (perform(params, call) if method == "watch" else perform(params))
+        return await (perform(params, call) if method in _ASKING else perform(params))
+
+    def settings_changed(self, settings: Settings) -> None:
+        """These hold from now on."""
+        self._settings = settings
+        self._messaging.settings_changed(settings)
 
     async def whoami(self, params: api.Whoami) -> Json:
         return self._identity()
@@ -171,6 +184,8 @@ class Api:
         node = self._node
         if not self._announcer.interfaces:
             warn("no_network", "No network is in use: nobody can be reached.", "Join a network; it is noticed by itself.")
+        if (problem := self.settings_problem()) is not None:
+            warn("settings_invalid", f"{problem} The settings from before hold on.", problem.hint)
         if self._announcer.problem is not None:
             warn("mdns_unavailable", str(self._announcer.problem), "p2pmsg config get discovery.interfaces")
         if free_bytes < limits.DISK_REFUSE_BYTES:

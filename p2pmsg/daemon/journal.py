@@ -35,7 +35,7 @@ def writing(path: Path, level: str) -> Iterator[None]:
         handlers.append(logging.StreamHandler())
     root = logging.getLogger()
     before = root.level
-    root.setLevel(level.upper())
+    set_level(level)
     for handler in handlers:
         handler.setFormatter(_Lines())
         root.addHandler(handler)
@@ -47,6 +47,11 @@ def writing(path: Path, level: str) -> Iterator[None]:
             root.removeHandler(handler)
             with contextlib.suppress(OSError):  # a full disk: what could not be written is lost, and no more
                 handler.close()
+
+
+def set_level(level: str) -> None:
+    """Log from this level of `settings.LEVELS` on."""
+    logging.getLogger().setLevel(level.upper())
 
 
 def older(path: Path) -> tuple[Path, ...]:

@@ -33,6 +33,10 @@ class Messaging:
         self._worker = worker
         self._settings = settings
 
+    def settings_changed(self, settings: Settings) -> None:
+        """These hold from now on."""
+        self._settings = settings
+
     async def send(self, params: api.Send) -> Json:
         """Store a message durably and hand it on. Raises: what is wrong with text or target; StorageFull."""
         check_text(params.text)

@@ -21,6 +21,7 @@ from p2pmsg.daemon import home, journal, process
 from p2pmsg.daemon.announcer import Announcer
 from p2pmsg.daemon.api import Api
 from p2pmsg.daemon.clock import LoopClock
+from p2pmsg.daemon.following import Following
 from p2pmsg.daemon.hints import Hints
 from p2pmsg.daemon.home import Profile
 from p2pmsg.daemon.load import invite_ends, load_people
@@ -129,16 +130,36 @@ class _Daemon:
         await discovery.start(tasks)
         surroundings.start(tasks)
         api = Api(self._profile, settings, node, worker, announcer, endpoint, self._started_at, warnings)
+        following = self._follow_settings(api, surroundings, discovery)
         serving = tasks.create_task(self._answer(api), name="rpc")
+        aside = [tasks.create_task(each, name=name) for name, each in (("retention", api.deleting.keep_clean()), ("notices", api.notices.run()))]
         await stopping.wait()
         _log.info("stopping")
+        following.stop()
         node.stop()
-        serving.cancel()
+        for task in (serving, *aside):
+            task.cancel()
         surroundings.stop()
         if beaconing is not None:
             beaconing.cancel()
         await discovery.close()
         await endpoint.close()
+
+    def _follow_settings(self, api: Api, surroundings: Surroundings, discovery: Discovery) -> Following:
+        """Tell of changes of the settings those who can take them up while they work."""
+        following = Following(
+            self._profile.config,
+            self._settings,
+            [
+                lambda settings: journal.set_level(settings.log_level),
+                api.settings_changed,
+                surroundings.settings_changed,
+                lambda settings: discovery.allow(settings.discovery_interfaces),
+            ],
+        )
+        api.settings_problem = lambda: following.problem
+        following.start()
+        return following
 
     async def _answer(self, api: Api) -> None:
         path = home.socket_path(self._profile)

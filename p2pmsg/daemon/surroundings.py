@@ -81,6 +81,11 @@ class Surroundings(Listener):
             self._tasks.append(tasks.create_task(self._browse_dns(), name="dns-sd"))
         self._moved.set()
 
+    def settings_changed(self, settings: Settings) -> None:
+        """Look up the peers that are configured now; of the interfaces discovery tells."""
+        self._settings = settings
+        self._moved.set()
+
     def stop(self) -> None:
         for task in self._tasks:
             task.cancel()

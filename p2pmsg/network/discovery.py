@@ -127,6 +127,10 @@ class Discovery:
             self._own.append(announcement.nonce)
         return Publication(announcement, port, interfaces)
 
+    def allow(self, allowed: Sequence[str]) -> None:
+        """Use these interfaces from now on (none: choose); the listener is told where that makes a difference."""
+        self._watcher.allow(allowed)
+
     def refresh(self) -> None:
         """Ask and announce now, because somebody wants to see who is there."""
         self._watcher.poke(Reason.RETURNED)

@@ -75,6 +75,11 @@ class Watcher:
             self._links.close()
             self._links = None
 
+    def allow(self, allowed: Sequence[str]) -> None:
+        """Use these interfaces from now on; look soon."""
+        self._allowed = tuple(allowed)
+        self.poke(Reason.REFRESHED)
+
     def poke(self, reason: Reason) -> None:
         """Look at the interfaces soon, and call at least for this reason."""
         self._reason = max(self._reason, reason)

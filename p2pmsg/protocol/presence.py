@@ -75,8 +75,13 @@ class Presence:
         """These addresses are configured (STATIC), or named by the site's DNS (DNS_SD): any contact may be at each of them."""
         if path not in self._paths:
             return
+        gone = set(self._anybody.get(path, ()))
         self._anybody[path] = tuple(addresses)
+        gone.difference_update(self._anybody[path])
         for whereabouts in self._contacts.values():
+            for address in gone & whereabouts.places.keys():
+                if whereabouts.places[address].path is path and not whereabouts.places[address].dialling:
+                    del whereabouts.places[address]
             for address in self._anybody[path]:
                 self._place(whereabouts, address, path, now)
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from p2pmsg.daemon.home import locate
+from p2pmsg.daemon.lock import Lock
 from tests.unit.scripted import cli, error_of
 
 
@@ -49,3 +51,13 @@ def test_nothing_is_made_for_nobody(home: Path) -> None:
     done = cli(home, "config", "set", "typing", "off", "--json")
     assert (done.returncode, error_of(done)["code"]) == (3, "not_initialized")
     assert list(home.iterdir()) == []
+
+
+def test_a_restart_is_named_only_where_a_daemon_runs_and_needs_it(home: Path, folder: Path) -> None:
+    assert cli(home, "config", "set", "listen.port", "4000").stderr == b""
+    with Lock.acquire(locate({"P2PMSG_HOME": str(home)})) as lock:
+        lock.publish(socket=home / "s", version="1", protocol=1, started_at="")
+        assert b"daemon restart" in cli(home, "config", "set", "listen.port", "4001").stderr
+        assert b"daemon restart" in cli(home, "config", "unset", "listen.port").stderr
+        assert cli(home, "config", "set", "log.level", "debug").stderr == b""
+        assert cli(home, "config", "set", "listen.port", "4000", "--json").stderr == b""

@@ -135,3 +135,18 @@ def test_many_who_edit_at_once_lose_nothing(file: Path) -> None:
     running = [subprocess.Popen([*command, key, value]) for key, value in wanted.items()]
     assert [process.wait(30) for process in running] == [0] * len(wanted)
     assert [row["key"] for row in edit.list_(file) if row["source"] == "file"] == [key for key in settings.RULES if key in wanted]
+
+
+def test_a_new_file_shows_what_there_is_and_sets_nothing_but_what_was_set(file: Path) -> None:
+    edit.set_(file, "log.level", "debug")
+    text = file.read_text()
+    assert settings.read(file) == {"log.level": "debug"}
+    assert all(f"# {key.rpartition('.')[2]} = " in text for key in settings.RULES)
+    edit.unset(file, "log.level")
+    assert settings.read(file) == {} and file.read_text() == edit.template()
+
+
+def test_every_line_of_the_template_is_the_default(file: Path) -> None:
+    lines = [line.removeprefix("# ") if " = " in line else line for line in edit.template().splitlines()]
+    file.write_text("\n".join(lines))
+    assert settings.read(file) == settings.DEFAULTS

@@ -82,3 +82,11 @@ def test_a_full_disk_costs_lines_and_nothing_else(capsys: pytest.CaptureFixture[
     with journal.writing(Path("/dev/full"), "info"):
         LOG.info("lost")
     assert capsys.readouterr() == ("", "")
+
+
+def test_the_level_can_be_changed_while_it_is_written(tmp_path: Path) -> None:
+    with journal.writing(tmp_path / "log", "error"):
+        LOG.info("unheard")
+        journal.set_level("debug")
+        LOG.debug("heard")
+    assert "heard" in (tmp_path / "log").read_text() and "unheard" not in (tmp_path / "log").read_text()

@@ -164,3 +164,10 @@ def test_a_place_on_a_path_that_is_switched_off_asks_for_no_turn() -> None:
     who.link_closed(BOB, HERE, 1.0, said_goodbye=False)
     assert who.poll(10.0) == []
     assert who.deadline is None
+
+
+def test_a_static_peer_that_is_configured_no_more_is_not_dialled_any_more() -> None:
+    who = presence()
+    who.anybody_found([HERE], Path.STATIC, 0.0)
+    who.anybody_found([THERE], Path.STATIC, 0.0)
+    assert [dial.address for dial in who.poll(0.0)] == [THERE]

@@ -195,3 +195,12 @@ def test_a_key_of_any_shape_is_known_or_not_found() -> None:
     for key in ("", ".", "discovery", "discovery.", "\0", "x" * 10_000):
         with pytest.raises(KeyNotFound):
             from_words(key, "1")
+
+
+def test_what_differs_is_named_by_its_key() -> None:
+    assert settings.differing(Settings(), Settings()) == []
+    assert settings.differing(Settings(), Settings(log_level="debug", discovery_paths=())) == ["discovery.paths", "log.level"]
+
+
+def test_every_key_has_a_meaning() -> None:
+    assert set(settings.MEANINGS) == set(settings.RULES) >= settings.AT_ONCE

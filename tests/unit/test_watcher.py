@@ -115,3 +115,11 @@ async def test_a_watcher_that_was_never_started_may_be_stopped() -> None:
 
 def test_awake_time_does_not_count_as_sleep() -> None:
     assert abs(watcher.slept_s() - watcher.slept_s()) < watcher.WOKE_S
+
+
+@pytest.mark.asyncio
+async def test_other_interfaces_may_be_allowed_while_it_watches(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with watching(monkeypatch) as (watch, calls):
+        monkeypatch.setattr(interfaces, "usable", lambda allowed: (ETH0,) if allowed == ("eth0",) else ())
+        watch.allow(["eth0"])
+        assert await calls.next() is Reason.MOVED and watch.interfaces == (ETH0,)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -27,7 +28,7 @@ HERE = "p2pmsg.cli.settings"
     },
 )
 def config() -> None:
-    """Settings of this profile; the daemon reads them when it starts."""
+    """Settings of this profile; a daemon that runs notices what changes."""
 
 
 @command("list")
@@ -51,11 +52,11 @@ def get(session: Session, key: str) -> None:
 @click.argument("key", type=TEXT)
 @click.argument("value", type=TEXT)
 def set_(session: Session, key: str, value: str) -> None:
-    """Change a setting; lists are comma-separated. Counts when the daemon starts next."""
+    """Change a setting; lists are comma-separated."""
     from p2pmsg.config import edit
 
     session.show(edit.set_(_own_file(session), key, value), lambda each: f"{each['key']} = {show.setting(each['value'])}")
-    _say_when(session)
+    _say_when(session, key)
 
 
 @command("unset")
@@ -65,7 +66,7 @@ def unset(session: Session, key: str) -> None:
     from p2pmsg.config import edit
 
     session.show(edit.unset(_own_file(session), key), lambda each: f"{each['key']} = {show.setting(each['value'])}")
-    _say_when(session)
+    _say_when(session, key)
 
 
 @command("path")

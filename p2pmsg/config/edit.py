@@ -1,6 +1,6 @@
 """`config list|get|set|unset|path`: look at and change the settings file, comments kept, also while a daemon runs.
 
-Each answer is the contract's object `{"key","value","default","source"}`. Knows nothing of daemons: they read the file when they start.
+Each answer is the contract's object `{"key","value","default","source"}`. Knows nothing of daemons: they look at the file by themselves.
 """
 
 from __future__ import annotations
@@ -18,6 +18,12 @@ from p2pmsg.errors import SettingsInvalid, file_faults
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
+
+
+HEAD = """\
+# Settings of p2pmsg. Lines that begin with # count for nothing: they show what there is, and the default.
+# p2pmsg config set KEY VALUE writes here; what is written by hand is taken up as well.
+"""
 
 
 def list_(file: Path) -> list[dict[str, Any]]:
@@ -94,7 +100,7 @@ def _take_out(table: MutableMapping[str, Any], names: list[str]) -> bool:
         return True
     if not isinstance(inner, MutableMapping) or not _take_out(inner, names[1:]):
         return False
-    if not inner:
+    if not inner and not _has_comments(inner):
         del table[names[0]]
     return True
 
@@ -125,7 +131,7 @@ def _edited(file: Path) -> Iterator[TOMLDocument]:
     with file_faults(file), _locked(target.with_name(f"{target.name}.lock")):
         text = settings.read_text(target)
         settings.parse(target, text)
-        document = tomlkit.parse(text)
+        document = tomlkit.parse(text if text.strip() else template())
         yield document
         changed = tomlkit.dumps(document)
         if changed != text:

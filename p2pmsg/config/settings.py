@@ -132,12 +132,39 @@ RULES: dict[str, Callable[[Any], None]] = {
 }
 """Key -> what raises ValueError for a bad value of the key's own type; of a list, for one item."""
 
+AT_ONCE = frozenset({"discovery.interfaces", "discovery.static", "receipts.read", "log.level"})
+"""Keys whose change counts for a daemon that runs; the others count from its next start."""
+
+MEANINGS: dict[str, str] = {
+    "typing": "Tell others while I type (has no effect yet).",
+    "discovery.paths": "Ways to find others; what is left out is not used.",
+    "discovery.interfaces": "Network interfaces to use, and no others; empty: all but those of containers and tunnels.",
+    "discovery.static": 'Where contacts may be, whatever the network says: "host:port".',
+    "listen.port": f"The UDP port, {PORT_MIN} to 65535; 0: drawn at random once for each network.",
+    "receipts.read": "Let others know what I have read.",
+    "media.auto_bytes": "Files up to this size are fetched by themselves (has no effect yet).",
+    "media.quota_bytes": "Room for files; 0: no limit (has no effect yet).",
+    "media.folder": "Where files are saved (has no effect yet).",
+    "media.rate_bytes_s": "How fast files are sent; 0: no limit (has no effect yet).",
+    "history.keep": 'How long messages are kept: "forever", or a time such as "90d".',
+    "notify.command": "A program that is run for each new message.",
+    "log.level": f"One of {', '.join(LEVELS)}.",
+    "lock.idle_s": "Seconds after which the vault is locked; 0: never (has no effect yet).",
+}
+"""What each key is for; those outside a group first, as TOML wants them."""
+
 DEFAULTS: dict[str, Any] = {key: field.default for key, field in zip(RULES, fields(Settings), strict=True)}
 
 
 def load(path: Path) -> Settings:
     """Read the file, where there is one. Raises: SettingsInvalid, which names file, line and key."""
     return Settings(**{key.replace(".", "_"): value for key, value in read(path).items()})
+
+
+def differing(before: Settings, after: Settings) -> list[str]:
+    """Return the keys in which the two differ, in the contract's order."""
+    names = {key: key.replace(".", "_") for key in RULES}
+    return [key for key, name in names.items() if getattr(before, name) != getattr(after, name)]
 
 
 def read(path: Path) -> dict[str, Any]:

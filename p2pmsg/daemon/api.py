@@ -19,12 +19,10 @@ from p2pmsg.daemon.home import Profile
 from p2pmsg.daemon.messaging import Messaging
 from p2pmsg.daemon.names import check_own_name
 from p2pmsg.daemon.node import Node
-from p2pmsg.daemon.notices import Notices
 from p2pmsg.daemon.objects import Json
 from p2pmsg.daemon.relations import Relations
-from p2pmsg.daemon.usage import disk_bytes
 from p2pmsg.daemon.watching import Watching
-from p2pmsg.errors import NotPermitted, P2pmsgError, UsageError
+from p2pmsg.errors import NotPermitted, P2pmsgError
 from p2pmsg.model.accounts import ChainLink
 from p2pmsg.network.endpoint import Endpoint
 from p2pmsg.protocol import authority
@@ -65,12 +63,9 @@ class Api:
         self._started_at = started_at
         self._warnings = warnings
         relations = Relations(node, worker, announcer, endpoint)
-        encounters = Encounters(node, announcer)
         messaging = Messaging(node, worker, settings)
         self._messaging = messaging
         watching = Watching(node, worker)
-        self.deleting = Deleting(node, settings)
-        self.notices = Notices(node, settings)
         self._methods: dict[str, Callable[..., Awaitable[object]]] = {
             "whoami": self.whoami,
             "profile.set": self.profile_set,
@@ -94,7 +89,7 @@ class Api:
     async def call(self, method: str, params: api.Params, call: Call) -> object:
         """Perform a method. Raises: P2pmsgError for what the user should read."""
         perform = self._methods[method]
-        return await (perform(params, call) if method in _ASKING else perform(params))
+        return await (perform(params, call) if method == "watch" else perform(params))
 
     def settings_changed(self, settings: Settings) -> None:
         """These hold from now on."""

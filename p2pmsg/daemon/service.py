@@ -132,13 +132,11 @@ class _Daemon:
         api = Api(self._profile, settings, node, worker, announcer, endpoint, self._started_at, warnings)
         following = self._follow_settings(api, surroundings, discovery)
         serving = tasks.create_task(self._answer(api), name="rpc")
-        aside = [tasks.create_task(each, name=name) for name, each in (("retention", api.deleting.keep_clean()), ("notices", api.notices.run()))]
         await stopping.wait()
         _log.info("stopping")
         following.stop()
         node.stop()
-        for task in (serving, *aside):
-            task.cancel()
+        serving.cancel()
         surroundings.stop()
         if beaconing is not None:
             beaconing.cancel()

@@ -22,6 +22,7 @@ COMMANDS = {
     "daemon": "p2pmsg.cli.control:daemon",
     "status": "p2pmsg.cli.control:status",
     "config": "p2pmsg.cli.settings:config",
+    "wipe": "p2pmsg.cli.wipe:wipe",
     "demo": "p2pmsg.cli.demo:demo",
     "contact": "p2pmsg.cli.contact:contact",
     "peers": "p2pmsg.cli.contact:peers",

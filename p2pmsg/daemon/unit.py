@@ -23,6 +23,7 @@ from p2pmsg.errors import NotInitialized, ServiceFailed, ServiceUnavailable, fil
 from p2pmsg.rpc.locate import DEFAULT_PROFILE
 
 COMMAND_TIMEOUT_S = 90.0
+NOTHING = "No service was installed; nothing was changed."
 TEMPLATE = """\
 # Made by p2pmsg daemon install, and written anew by it.
 [Unit]
@@ -93,7 +94,7 @@ def uninstall(profile: Profile, environ: Mapping[str, str] = os.environ) -> dict
         did.append(f"Removed {path}.")
         if _manager_answers():
             _systemctl("daemon-reload")
-    return _report(path, did or ["No service was installed; nothing was changed."], [])
+    return _report(path, did or [NOTHING], [])
 
 
 def start(profile: Profile, environ: Mapping[str, str] = os.environ) -> dict[str, Any]:

@@ -7,16 +7,16 @@ import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from p2pmsg.config import limits
-from p2pmsg.crypto import gates
+from p2pmsg.crypto import domains, gates
 from p2pmsg.crypto.channel import Channel
 from p2pmsg.model.accounts import ChainLink
 from p2pmsg.model.addresses import Address
-from p2pmsg.model.events import Claim, Event, Tip
+from p2pmsg.model.events import Claim, Event, Header, Tip
 from p2pmsg.model.gates import GateRow, Purpose
-from p2pmsg.model.ids import NO_EVENT, AccountId, ConversationId, DeviceId, EventId
+from p2pmsg.model.ids import AccountId, ConversationId
 from p2pmsg.network.connection import Connection
 from p2pmsg.network.endpoint import Endpoint
 from p2pmsg.protocol import authority, wire
@@ -25,12 +25,11 @@ from p2pmsg.protocol.addresses import decode_invite
 from p2pmsg.protocol.bodies import Body, TextBody, encode_body, kind_of
 from p2pmsg.protocol.handshake import Dialler, Knowledge
 from p2pmsg.protocol.messages import CommitPeering, OpenLink, SendBytes
-from p2pmsg.protocol.wire import Frame, FrameType, Message
+from p2pmsg.protocol.wire import Frame, Message
 from tests.integration.daemons import Somebody
 from tests.unit.people import Person
 
 PATIENCE_S = 10.0
-ALIVE = object()
 
 
 @dataclass(eq=False, slots=True)
@@ -102,10 +101,6 @@ class Talk:
 
     async def ended(self, within_s: float = PATIENCE_S) -> int | None:
         return await self.line.ended(within_s)
-
-    async def alive(self) -> bool:
-        """Say whether the daemon still answers here: it is asked for something that it has."""
-        return not self.line.lost.done()
 
 
 class Mallory:
@@ -209,8 +204,6 @@ class Mallory:
         return event
 
     def sign(self, conversation: ConversationId, body: Body | bytes, tip: Tip | None = None, **changes: object) -> Event:
-        from dataclasses import replace
-
         data = body if isinstance(body, bytes) else encode_body(body, os.urandom(16))
         kind = 1 if isinstance(body, bytes) else int(kind_of(body))
         event = rules.write(
@@ -228,25 +221,15 @@ class Mallory:
         header = replace(event.header, **changes)  # type: ignore[arg-type]
         return self.resign(header, data)
 
-    def resign(self, header: object, body: bytes) -> Event:
-        data = wire.encode_header(header)  # type: ignore[arg-type]
-        return Event(wire.event_id(data), header, data, self.person.sign(b"" + _domain() + data), body)  # type: ignore[arg-type]
+    def resign(self, header: Header, body: bytes) -> Event:
+        data = wire.encode_header(header)
+        return Event(wire.event_id(data), header, data, self.person.sign(domains.EVENT + data), body)
 
     def text(self, victim: Somebody, words: str, **changes: object) -> Event:
         return self.write(victim, TextBody(words), **changes)  # type: ignore[arg-type]
 
     def claim(self, event: Event) -> Claim:
         return wire.claim_of(event.header.device, event.header.seq, event.id)
-
-
-def _domain() -> bytes:
-    from p2pmsg.crypto import domains
-
-    return domains.EVENT
-
-
-def claim(device: bytes, seq: int, event: bytes = b"\xee" * 8) -> Claim:
-    return Claim(device[:8], seq, event[:8])
 
 
 @asynccontextmanager
@@ -261,6 +244,3 @@ async def mallory(name: str = "Mallory", host: str = "127.0.0.1") -> AsyncIterat
             await attacker.endpoint.close()
             for task in list(tasks._tasks):  # type: ignore[attr-defined]
                 task.cancel()
-
-
-__all__ = ["NO_EVENT", "DeviceId", "EventId", "FrameType", "Line", "Mallory", "Talk", "claim", "mallory"]

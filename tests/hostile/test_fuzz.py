@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
@@ -16,7 +15,7 @@ from hypothesis import strategies as st
 from p2pmsg.config import limits
 from p2pmsg.crypto import canonical, chain
 from p2pmsg.crypto.channel import Channel
-from p2pmsg.errors import InviteMalformed, P2pmsgError, PeerMisbehaved
+from p2pmsg.errors import InviteMalformed, PeerMisbehaved
 from p2pmsg.model.ids import AccountId
 from p2pmsg.network import admission, announcements
 from p2pmsg.protocol import authority, wire
@@ -279,8 +278,3 @@ def test_lines_of_the_local_api(line: bytes) -> None:
                 return
 
     holds(decode, line, rpc.Fault)
-
-
-def test_the_errors_are_ours() -> None:
-    assert issubclass(PeerMisbehaved, P2pmsgError) and issubclass(InviteMalformed, P2pmsgError)
-    assert os.environ.get("P2PMSG_HOME") is None

@@ -125,6 +125,15 @@ def test_a_command_that_cannot_work_says_so(ann: Somebody, status: int, code: st
     ann.fails(status, code, *words.split())
 
 
+@pytest.mark.parametrize(("status", "code", "words"), REFUSED[::5], ids=[words for _, _, words in REFUSED[::5]])
+def test_people_read_what_happened_and_what_to_try(ann: Somebody, status: int, code: str, words: str) -> None:
+    done = ann.cli(*(word for word in words.split() if word != "--json"))
+    lines = done.err.splitlines()
+    assert (done.status, done.out) == (status, "")
+    assert lines[0].startswith("Error: ") and lines[-1].startswith("Try: "), done.err
+    assert code not in done.err
+
+
 def test_words_that_look_like_options_are_told_of_the_two_dashes(ann: Somebody) -> None:
     assert "--" in ann.fails(2, "usage", "send", "bob", "--json", "-5 degrees")["hint"]
     assert ann.good("send", "bob", "--json", "--", "-5 degrees")[0]["text"] == "-5 degrees"
@@ -177,6 +186,10 @@ NAMES = ["", "x" * 65, "x" * 10_000, "a\nb", "a\x1b[2Jb", "a\u202eb", "me", "ME"
 @pytest.mark.parametrize("name", NAMES, ids=[ascii(name)[:12] for name in NAMES])
 def test_a_name_that_is_none(ann: Somebody, name: str) -> None:
     ann.fails(2, "invalid_name", "contact", "rename", "--json", "--", "bob", name)
+
+
+@pytest.mark.parametrize("name", NAMES[:3], ids=[ascii(name)[:12] for name in NAMES[:3]])
+def test_a_name_that_nobody_can_take(ann: Somebody, name: str) -> None:
     ann.fails(2, "invalid_name", "profile", "set", "--json", "--name", name)
     ann.fails(2, "invalid_name", "--profile", "new", "init", "--json", f"--name={name}", "--words-file", "/tmp/p2p-never-made")
     assert not (ann.home / "profiles" / "new").exists()

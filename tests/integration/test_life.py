@@ -24,10 +24,17 @@ from tests.integration.daemons import Somebody, ended, small_disk, town, until
 NOBODY = 65534
 
 
-@pytest.fixture
-def ann() -> Iterator[Somebody]:
+@pytest.fixture(scope="module")
+def long_lived() -> Iterator[Somebody]:
     with town("Ann") as (found,):
         yield found
+
+
+@pytest.fixture
+def ann(long_lived: Somebody) -> Iterator[Somebody]:
+    """Somebody whose daemon runs, when the test begins and again when it is over."""
+    yield long_lived
+    long_lived.start()
 
 
 @pytest.fixture
@@ -254,9 +261,10 @@ def test_a_profile_on_a_disk_that_became_read_only(asleep: Somebody) -> None:
         assert elsewhere.cli("config", "get", "typing", "--json").objects[0]["value"] is True
 
 
-def test_a_folder_that_went_away_is_noticed(ann: Somebody) -> None:
-    pid = ann.pid
-    shutil.rmtree(ann.home)
-    assert ann.cli("status", "--json").status == 3
+def test_a_folder_that_went_away_is_noticed(asleep: Somebody) -> None:
+    asleep.start()
+    pid = asleep.pid
+    shutil.rmtree(asleep.home)
+    assert asleep.cli("status", "--json").status == 3
     os.kill(pid, signal.SIGTERM)
     until(lambda: ended(pid), "it ends all the same")

@@ -196,9 +196,16 @@ class Api:
             warn("forked", f"A device of {name} was copied: two of it are at work, so it gets no link.", "Ask its owner.")
         if ahead := node.links.clock_ahead_ms():
             warn("clock_off", f"This machine's clock is {abs(ahead) // 60000} min off those of the others.", "Set the clock.")
-        if self._announcer.newer_version_seen:
-            warn("newer_version", "A contact uses a newer protocol.", "Install the newest p2pmsg on both machines.")
+        for words in self._newer_peers():
+            warn("newer_version", words, "Install the newest p2pmsg on both machines.")
         return found
+
+    def _newer_peers(self) -> list[str]:
+        """Say who seems to use a newer version than this one."""
+        people = self._node.people
+        names = [objects.name_of(people, account) for account in sorted(self._node.linkage.not_understood & people.contacts.keys())]
+        found = [f"{name} uses a newer p2pmsg and sent something this version cannot show." for name in names]
+        return ["A contact uses a newer protocol.", *found] if self._announcer.newer_version_seen else found
 
 
 def _free_bytes(profile: Profile) -> int:

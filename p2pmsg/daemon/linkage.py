@@ -93,6 +93,8 @@ class Linkage:
         self._clock = clock
         self._sink = sink
         self._links: dict[LinkNumber, Link] = {}
+        self.not_understood: set[AccountId] = set()
+        """Whose devices sent frames that this version does not know."""
         self.misbehaved = 0
         self.refused = 0
 
@@ -257,6 +259,13 @@ class Linkage:
             self._sink.chain_received(link, payload)
         elif (message := wire.decode(frame.type, payload)) is not None:
             self._sink.message_received(link, message)
+        else:
+            self._not_understood(link, frame.type)
+
+    def _not_understood(self, link: Link, frame_type: int) -> None:
+        if link.account is not None and link.account not in self.not_understood:
+            self.not_understood.add(link.account)
+            _log.info("link %d: a frame of type %d, which this version does not know", link.number, frame_type)
 
     def _tick(self, link: Link, now: float) -> None:
         assert link.channel is not None

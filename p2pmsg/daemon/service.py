@@ -38,7 +38,7 @@ from p2pmsg.network.listener import Listener
 from p2pmsg.protocol.wire import Frame
 from p2pmsg.rpc.server import Server, listen
 from p2pmsg.storage import log as log_store
-from p2pmsg.storage import ranges
+from p2pmsg.storage import ranges, rebuild
 from p2pmsg.storage.worker import Worker
 
 _log = logging.getLogger(__name__)
@@ -108,6 +108,8 @@ class _Daemon:
 
     async def _serve(self, worker: Worker, warnings: list[dict[str, str]], stopping: asyncio.Event, tasks: asyncio.TaskGroup) -> None:
         settings = self._settings
+        if await worker.ask(rebuild.is_behind) and await worker.run(rebuild.catch_up):
+            _log.info("what an older version could not show is shown now")
         people = await worker.ask(load_people)
         clock = LoopClock()
         people.invite_ends = await worker.ask(partial(invite_ends, now=clock.now(), wall_ms=clock.wall_ms()))

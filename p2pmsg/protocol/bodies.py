@@ -74,6 +74,10 @@ _TYPES: Final[dict[int, type[Body]]] = {
     Kind.SETTING: SettingBody,
     Kind.DELETE: DeleteBody,
 }
+KNOWN: Final = frozenset(_TYPES)
+"""Kinds that this version knows."""
+SILENT: Final = 128
+"""Kinds from here on show nothing where they are not known; one below it is shown as something that cannot be shown."""
 _KINDS: Final = {body: Kind(kind) for kind, body in _TYPES.items()}
 _DECODERS: Final[dict[int, msgspec.msgpack.Decoder[Any]]] = {kind: msgspec.msgpack.Decoder(body) for kind, body in _TYPES.items()}
 _ENCODER: Final = msgspec.msgpack.Encoder()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from p2pmsg.errors import DatabaseNewer, StorageDamaged
-from p2pmsg.storage import faults
+from p2pmsg.storage import copies, faults
 from p2pmsg.storage.cipher import Db, sqlite
 from p2pmsg.storage.migrations import MIGRATIONS, newer_than_ours
 
@@ -54,7 +54,8 @@ def open_database(path: Path, key: bytes) -> Opened:
     """Open or create the database of a profile; `key` is 32 raw bytes. To be used by the calling thread alone.
 
     A file that is damaged, foreign or under another key is moved aside with its journal, and an empty one made: the
-    warning names where it went. The whole file is checked where that is quick, or where the last end was not clean.
+    warning names where it went. The whole file is checked where that is quick, or where the last end was not clean. Before tables
+    are changed a copy is made.
 
     Raises:
         DatabaseNewer: a newer version made it; nothing was touched.
@@ -109,12 +110,17 @@ def empty_journal(db: Db) -> bool:
 
 
 def _open_sound(path: Path, key: bytes) -> Db:
+    copies.drop_copies(path, older_than_s=copies.KEPT_S)
     doubtful = _journal_left(path) or (path.exists() and path.stat().st_size <= _CHECKED_BYTES)
     db = _connect(path, key)
     try:
         _refuse_newer(db)
         if doubtful:
             _check(db)
+        if MIGRATIONS.applied(db) and MIGRATIONS.pending(db):
+            close_database(db)  # for the copy is of one file
+            copies.keep_copy(path)
+            db = _connect(path, key)
         for setting in _SETTINGS:
             db.execute(f"PRAGMA {setting}").fetchall()
         MIGRATIONS.apply(db)

@@ -35,7 +35,7 @@ class MessageRow:
     id: EventId
     conversation: ConversationId
     kind: str
-    """"text" or "system"."""
+    """"text", "system", or "unknown": of a newer version."""
     account: AccountId
     device: DeviceId
     seq: int
@@ -209,7 +209,8 @@ def keep_key(db: Db, key: str, event: EventId, now_ms: int) -> None:
 
 
 _VISIBLE: Final = "(c.kind = 'self' OR EXISTS (SELECT 1 FROM contact p WHERE p.account = c.peer AND p.removed = 0))"
-_MESSAGE: Final = """SELECT m.number, e.id, c.id, iif(m.system, 'system', 'text'), a.id, d.id, e.seq, m.mine, m.text, e.hlc >> 16,
+_MESSAGE: Final = """SELECT m.number, e.id, c.id, 
+    CASE m.system WHEN 0 THEN 'text' WHEN 1 THEN 'system' ELSE 'unknown' END, a.id, d.id, e.seq, m.mine, m.text, e.hlc >> 16,
     iif(m.mine, NULL, e.held_ms), e.skew_ms,
     NOT m.mine AND NOT m.system AND e.seq > coalesce(
         (SELECT k.seq FROM mark k WHERE k.conversation = e.conversation AND k.account = ? AND k.device = e.device), 0)

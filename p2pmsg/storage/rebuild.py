@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from p2pmsg.model.events import Kind
-from p2pmsg.storage import numbers
+from p2pmsg.protocol.bodies import KNOWN
+from p2pmsg.storage import numbers, people
 from p2pmsg.storage.cipher import Db
 from p2pmsg.storage.delivery import count_unread
 from p2pmsg.storage.stored import Author, author_of, event_of_row
-from p2pmsg.storage.views import View
+from p2pmsg.storage.views import UNKNOWN, View
 
+SHOWN_BY: Final = "kinds"
+"""Key in `meta`: the kinds of events that were known when the views were made."""
 _EMPTIED = ("message", "waiting", "mark", "contact", "setting", "deleted", "cleared", "doomed")
+
+
+def is_behind(db: Db) -> bool:
+    """Say whether the views were made by a version that knew other kinds of events than this one, or by one that did not say."""
+    return people.get_meta(db, SHOWN_BY) != _kinds()
+
+
+def catch_up(db: Db) -> bool:
+    """Show what an older version could not show, in the caller's transaction; say whether there was any."""
+    unknown = "SELECT 1 FROM message m JOIN event e ON e.number = m.number WHERE m.system = ?"
+    found = db.execute(unknown, (UNKNOWN,)).fetchone() is not None
+    if found:
+        rebuild(db)
+    people.put_meta(db, SHOWN_BY, _kinds())
+    return found
+
+
+def _kinds() -> str:
+    return ",".join(map(str, sorted(KNOWN)))
 
 
 def rebuild(db: Db) -> None:

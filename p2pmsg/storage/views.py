@@ -7,6 +7,7 @@ not held waits, with all that it would change; its log does not (DESIGN 5).
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 import msgspec
 
@@ -14,11 +15,15 @@ from p2pmsg.crypto import gates
 from p2pmsg.errors import PeerMisbehaved
 from p2pmsg.model.events import Conversation, ConversationKind, Event, Header, Kind
 from p2pmsg.model.ids import AccountId, ConversationId, EventId
-from p2pmsg.protocol.bodies import ContactBody, DeleteBody, ReadBody, SettingBody, decode_body
+from p2pmsg.protocol.bodies import SILENT, ContactBody, DeleteBody, ReadBody, SettingBody, decode_body
 from p2pmsg.protocol.log import order_key
 from p2pmsg.storage import delivery, erasing, feed, numbers
 from p2pmsg.storage.cipher import Db
 from p2pmsg.storage.stored import Author, Placed, author_of, event_of_row
+
+UNKNOWN: Final = 2
+"""In `message.system`, beside 0 (a text) and 1 (a system line): an event of a kind that this version does not know."""
+CANNOT_SHOW: Final = "something this version cannot show"
 
 
 class View:
@@ -108,7 +113,7 @@ class View:
     # -- what each kind changes
 
     def _show(self, event: Placed) -> None:
-        """Change what the kind changes; a kind that I do not know, or a body that is not of its kind, changes nothing."""
+        """Change what the kind changes. One that I do not know leaves a line that says so; a body that is not of its kind, nothing."""
         kind, mine = event.header.kind, event.author.mine
         deleted = self._deletions.cover(event.number, event.id, event.author.device, event.header.seq)
         if event.body is None or (deleted and kind not in erasing.KEPT):
@@ -123,6 +128,9 @@ class View:
             return  # its author signed it, so the log keeps it; whoever handed it on is not to blame
         if kind == Kind.TEXT:
             self._text(event, body.text)  # type: ignore[union-attr]
+        elif body is None:
+            if kind < SILENT and self._peer is not None:
+                self._line(event, self._conversation, CANNOT_SHOW, system=UNKNOWN)
         elif isinstance(body, ReadBody):
             self._read(event, body)
         elif isinstance(body, ContactBody) and mine and self._kind == "self":
@@ -148,7 +156,7 @@ class View:
             self._read_upto[device] = delivery.read_upto(self._db, self._conversation, self._me, device)
         return self._read_upto[device]
 
-    def _line(self, event: Placed, conversation: int, text: str | None, *, system: bool) -> None:
+    def _line(self, event: Placed, conversation: int, text: str | None, *, system: int) -> None:
         self._db.execute(
             "INSERT INTO message (number, conversation, position, tie, seq, system, mine, text) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (

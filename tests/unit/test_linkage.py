@@ -343,6 +343,7 @@ def test_frames_of_later_versions_are_passed_over() -> None:
     here, peer = opened()
     say(here, peer, 40, b"whatever")
     assert here.ear.messages == [] and not here.wire.over
+    assert here.linkage.not_understood == {ANN.account}
 
 
 def misbehaved(here: Here) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pmsg.model.events import Event
+from p2pmsg.model.events import Event, Kind
 from p2pmsg.protocol.bodies import ReadBody, ReadEntry, SettingBody
-from p2pmsg.storage import feed
+from p2pmsg.storage import feed, views
+from p2pmsg.storage import rebuild as module
 from p2pmsg.storage.rebuild import rebuild
 from tests.unit.people import Person
 from tests.unit.shelves import Shelf, direct, own
@@ -74,3 +78,23 @@ def test_the_feed_hears_nothing_of_it() -> None:
     before = feed.last_cursor(ann.db)
     rebuild(ann.db)
     assert feed.last_cursor(ann.db) == before
+
+
+def test_a_newer_version_shows_what_an_older_one_could_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    ann, bob = Shelf(ANN), Shelf(BOB)
+    with monkeypatch.context() as older:
+        older.setattr(module, "KNOWN", frozenset({Kind.READ}))
+        older.setattr(views, "decode_body", lambda kind, body: None)
+        older.setattr(views, "Kind", SimpleNamespace(TEXT=0))
+        ann.take([bob.say(ANN, "a picture, say")], BOB)
+        assert module.is_behind(ann.db) and module.catch_up(ann.db)
+        assert ann.texts(BOB) == [views.CANNOT_SHOW] and not module.is_behind(ann.db)
+    assert module.is_behind(ann.db) and module.catch_up(ann.db)
+    assert ann.texts(BOB) == ["a picture, say"] and ann.unread_all() == 1
+    assert not module.is_behind(ann.db)
+
+
+def test_where_all_was_shown_nothing_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    ann = Shelf(ANN)
+    monkeypatch.setattr(module, "rebuild", lambda db: pytest.fail("made anew"))
+    assert module.is_behind(ann.db) and not module.catch_up(ann.db) and not module.is_behind(ann.db)

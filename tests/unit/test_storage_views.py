@@ -6,10 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from p2pmsg.model.accounts import Trust
-from p2pmsg.model.events import Event
+from p2pmsg.model.events import Conversation, Event
 from p2pmsg.model.ids import EventId
+from p2pmsg.protocol import log as rules
 from p2pmsg.protocol.bodies import SettingBody, TextBody
-from p2pmsg.storage import feed, people, queries
+from p2pmsg.storage import feed, log, people, queries
 from p2pmsg.storage.feed import ChangeType
 from tests.unit.people import Person
 from tests.unit.shelves import Shelf, contact_body, direct, line, own, second_device, tip_of
@@ -17,6 +18,31 @@ from tests.unit.shelves import Shelf, contact_body, direct, line, own, second_de
 ANN, BOB = Person("Ann"), Person("Bob")
 TALK = direct(ANN, BOB)
 MET = "You and Bob are contacts now. You used Bob's invite."
+
+
+def newer(who: Shelf, kind: int, within: Conversation = TALK) -> Event:
+    """Write an event of a kind that only a newer version knows."""
+    who.now_ms += 1
+    body, hlc = bytes(16) + b"\x91\xa4new!", rules.next_hlc(who.now_ms, 0, 0)
+    common = {"hlc": hlc, "account_heads": who.membership.heads, "sign": who.who.sign}
+    return log.append(who.db, within, who.who.device, lambda tip: rules.write(tip, within.id, who.who.device, kind, body, **common), who.now_ms)
+
+
+def test_what_only_a_newer_version_can_show_leaves_a_line() -> None:
+    ann, bob = Shelf(ANN), Shelf(BOB)
+    events = [newer(bob, 100), newer(bob, 127), newer(bob, 128)]
+    received = ann.take(events, BOB)
+    assert received.accepted == 3 and received.messages == tuple(event.id for event in events[:2])
+    assert ann.texts(BOB) == ["something this version cannot show"] * 2
+    row = ann.row(events[0])
+    assert (row.kind, row.mine, row.unread, row.account) == ("unknown", False, False, BOB.account) and ann.unread_all() == 0
+    assert bob.texts(ANN) == ann.texts(BOB)
+
+
+def test_my_own_notes_stay_without_such_lines() -> None:
+    ann = Shelf(ANN)
+    newer(ann, 100, own(ANN))
+    assert queries.history(ann.db, own(ANN).id, 10) == []
 
 
 def test_messages_stand_in_the_order_of_their_clocks() -> None:

@@ -6,10 +6,11 @@
     ├── NoDaemon                     3
     │   ├── NotInitialized, DaemonNotRunning, DaemonOtherVersion
     ├── NotFound                     4
-    │   ├── ContactNotFound, MessageNotFound, InviteNotFound, FileNotFound, ConversationNotFound, KeyNotFound
+    │   ├── ContactNotFound, MessageNotFound, InviteNotFound, RequestNotFound, FileNotFound,
+    │   │   ConversationNotFound, KeyNotFound
     ├── Ambiguous                    5
     ├── NotTrusted                   6
-    │   └── IdentityChanged
+    │   ├── IdentityChanged, SasMismatch
     ├── TimedOut                     7
     ├── Refused                      8
     │   ├── AlreadyInitialized, AlreadyRunning, FileExists, InviteExpired, InviteUsed, InviteWithdrawn,
@@ -155,6 +156,12 @@ class InviteNotFound(NotFound):
     code = "invite_not_found"
 
 
+class RequestNotFound(NotFound):
+    """p2pmsg contact requests"""
+
+    code = "request_not_found"
+
+
 class FileNotFound(NotFound):
     """Check the path."""
 
@@ -185,6 +192,12 @@ class IdentityChanged(NotTrusted):
     """p2pmsg contact show NAME, and ask the person before you go on."""
 
     code = "identity_changed"
+
+
+class SasMismatch(NotTrusted):
+    """Ask the other person; if you both saw the same, try again. If not, somebody sits between you: use an invite that he cannot see."""
+
+    code = "sas_mismatch"
 
 
 class TimedOut(P2pmsgError):

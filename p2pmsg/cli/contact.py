@@ -11,7 +11,9 @@ from p2pmsg.cli import output, show
 from p2pmsg.cli.grammar import SECONDS, TEXT, Group, command
 from p2pmsg.cli.session import Session, read_line
 from p2pmsg.cli.times import shown
+from p2pmsg.config.limits import NAME_CHARACTERS
 from p2pmsg.errors import UsageError
+from p2pmsg.model.names import fault_of_name
 
 HERE = "p2pmsg.cli.contact"
 
@@ -24,6 +26,10 @@ HERE = "p2pmsg.cli.contact"
         "invites": f"{HERE}:invites",
         "uninvite": f"{HERE}:uninvite",
         "add": f"{HERE}:add",
+        "nearby": "p2pmsg.cli.nearby:nearby",
+        "requests": "p2pmsg.cli.nearby:requests",
+        "accept": "p2pmsg.cli.nearby:accept",
+        "decline": "p2pmsg.cli.nearby:decline",
         "list": f"{HERE}:list_",
         "show": f"{HERE}:show_",
         "rename": f"{HERE}:rename",
@@ -63,21 +69,32 @@ def uninvite(session: Session, id: str) -> None:
 
 
 @command("add")
-@click.argument("invite", type=TEXT, required=False)
+@click.argument("who", metavar="INVITE|NAME|ID", type=TEXT, required=False)
 @click.option("--image", metavar="FILE", type=TEXT, help="Read the invite's QR code from a photo or screenshot.")
 @click.option("--name", type=TEXT, help="What I call this person.")
-@click.option("--timeout", metavar="TIME", type=SECONDS, default=30.0, help="How long to try (default 30s).")
-def add(session: Session, invite: str | None, image: str | None, name: str | None, timeout: float) -> None:
-    """Use somebody's invite (`-` reads it from standard input). Returns when both sides have stored it."""
-    if (invite is None) == (image is None):
+@click.option("--timeout", metavar="TIME", type=SECONDS, help="How long to try (default 30s, and 2m with somebody nearby).")
+def add(session: Session, who: str | None, image: str | None, name: str | None, timeout: float | None) -> None:
+    """Use somebody's invite (`-` reads it from standard input), or ask somebody nearby by name or id and compare what both see.
+
+    Returns when both sides have stored it.
+    """
+    if (who is None) == (image is None):
         raise UsageError("Say the invite, or --image FILE; not both.", hint="p2pmsg contact add INVITE")
+    if who is not None and who != "-" and fault_of_name(who, NAME_CHARACTERS) is None:
+        from p2pmsg.cli.nearby import comparing
+
+        found = session.call("contact.add", answer=comparing(session), nickname=who, name=name, timeout_s=timeout)
+    else:
+        found = session.call("contact.add", invite=_invite(who, image), name=name, timeout_s=timeout)
+    session.show(found, show.contact)
+
+
+def _invite(who: str | None, image: str | None) -> str:
     if image is not None:
         from p2pmsg.cli.qr import read
 
-        invite = read(Path(image))
-    elif invite == "-":
-        invite = read_line().strip()
-    session.show(session.call("contact.add", invite=invite, name=name, timeout_s=timeout), show.contact)
+        return read(Path(image))
+    return read_line().strip() if who == "-" else who or ""
 
 
 @command("list")

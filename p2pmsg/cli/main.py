@@ -25,6 +25,7 @@ COMMANDS = {
     "wipe": "p2pmsg.cli.wipe:wipe",
     "demo": "p2pmsg.cli.demo:demo",
     "contact": "p2pmsg.cli.contact:contact",
+    "visible": "p2pmsg.cli.nearby:visible",
     "peers": "p2pmsg.cli.contact:peers",
     "send": "p2pmsg.cli.send:send",
     "inbox": "p2pmsg.cli.conversations:inbox",

@@ -52,6 +52,15 @@ class Session:
             self._client = self.connect()
         return self._client.call(method, params, answer=answer)
 
+    def stdin_first(self) -> bool:
+        """Wait until a line can be read from stdin, or it has ended; False where the daemon has something to say before."""
+        import select
+
+        client = self._client
+        if client is None:
+            return True
+        return not client.has_line() and output.STDIN in select.select([output.STDIN, client.fileno()], [], [])[0]
+
     @property
     def people(self) -> People:
         """How people are called in human output; asks the daemon once."""

@@ -16,6 +16,7 @@ from p2pmsg.daemon.hints import Hints
 from p2pmsg.daemon.node import Node
 from p2pmsg.errors import MdnsUnavailable, PeerMisbehaved
 from p2pmsg.model.addresses import Address, Interface, Path
+from p2pmsg.model.names import nick_of
 from p2pmsg.network import interfaces
 from p2pmsg.network.announcements import Announcement
 from p2pmsg.network.beacon import Beacon
@@ -36,6 +37,7 @@ class Announcer:
         self.problem: MdnsUnavailable | None = None
         self.newer_version_seen = False
         self._node = node
+        node.visibility.changed = self._visibility_changed
         self._endpoint = endpoint
         self._discovery: Discovery | None = None
         self._beacon: Beacon | None = None
@@ -52,13 +54,8 @@ class Announcer:
         if version != 1:
             self.newer_version_seen |= self._node.people.recognise(nonce, addresses, tags) is not None
             return
-        try:
-            found = decode_announced(addresses)
-        except PeerMisbehaved:
-            return
-        hosts = [host for address in found for host in scoped(address, self.interfaces)]
-        usable = [host for host in hosts if interfaces.acceptable(host, self.interfaces)]
-        self._node.announced(nonce, addresses, tags, usable, path)
+        if usable := self._usable(addresses):
+            self._node.announced(nonce, addresses, tags, usable, path)
 
     def beacon_heard(self, heard: Announcement) -> None:
         """Somebody announced by a broadcast."""
@@ -91,12 +88,60 @@ class Announcer:
             self._beacon.publish(Announcement(nonce, addresses, tags), self.interfaces)
         if self.hints is not None:
             self.hints.epoch_changed(Announced(nonce, addresses, tags))
+        if self._node.visibility.on:
+            self._show()
         _log.info("new epoch on %s, port %d", ", ".join(i.name for i in self.interfaces), self._endpoint.port)
 
     def contacts_changed(self) -> None:
         """There is a new contact: what was announced before by somebody then unknown may be his."""
         if self._discovery is not None:
             self._discovery.replay()
+
+    def _visibility_changed(self) -> None:
+        """Be seen by strangers beside the announcement that contacts know; afterwards nothing leads from that name to the next."""
+        if self._node.visibility.on:
+            self._show()
+        elif self._discovery is not None:
+            self._discovery.hide()
+            self.new_epoch()
+
+    def _show(self) -> None:
+        if self._discovery is None or not self.interfaces:
+            return
+        addresses = encode_announced(hosts_of(self.interfaces), self._endpoint.port)
+        nickname = nick_of(self._node.people.mine.nickname, limits.NICK_BYTES)
+        tags = os.urandom(limits.TAGS * gates.TAG_BYTES)
+        shown = Announcement(os.urandom(_NONCE_BYTES), addresses, tags, nickname=nickname)
+        self._discovery.show(shown, self._endpoint.port, self.interfaces)
+
+    # -- who is nearby
+
+    @property
+    def can_show(self) -> bool:
+        """Whether strangers can be seen, and see us, at all."""
+        return self._discovery is not None and self._discovery.multicasts
+
+    def look(self) -> None:
+        """Ask who is visible."""
+        if self._discovery is not None:
+            self._discovery.look()
+
+    def nearby(self, since: float) -> list[Announcement]:
+        """Return who was seen since a moment of the node's clock."""
+        return [] if self._discovery is None else self._discovery.nearby(since)
+
+    def addresses_of(self, shown: Announcement) -> list[Address]:
+        """Return where a visible node can be dialled from here."""
+        return self._usable(shown.addresses)
+
+    def _usable(self, addresses: bytes) -> list[Address]:
+        """Return what was announced as it can be dialled: on-link or private alone, or we would send packets for others."""
+        try:
+            found = decode_announced(addresses)
+        except PeerMisbehaved:
+            return []
+        hosts = [host for address in found for host in scoped(address, self.interfaces)]
+        return [host for host in hosts if interfaces.acceptable(host, self.interfaces)]
 
     def _tags(self, nonce: bytes, addresses: bytes) -> bytes:
         """Return 8 tags, shuffled, the unused ones random: their number tells nothing.

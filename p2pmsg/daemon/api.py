@@ -15,6 +15,7 @@ from p2pmsg.config.settings import Settings
 from p2pmsg.crypto import chain
 from p2pmsg.daemon import objects
 from p2pmsg.daemon.announcer import Announcer
+from p2pmsg.daemon.encounters import Encounters
 from p2pmsg.daemon.home import Profile
 from p2pmsg.daemon.messaging import Messaging
 from p2pmsg.daemon.names import check_own_name
@@ -22,7 +23,7 @@ from p2pmsg.daemon.node import Node
 from p2pmsg.daemon.objects import Json
 from p2pmsg.daemon.relations import Relations
 from p2pmsg.daemon.watching import Watching
-from p2pmsg.errors import NotPermitted, P2pmsgError
+from p2pmsg.errors import NotPermitted, P2pmsgError, UsageError
 from p2pmsg.model.accounts import ChainLink
 from p2pmsg.network.endpoint import Endpoint
 from p2pmsg.protocol import authority
@@ -34,6 +35,9 @@ from p2pmsg.storage import people as people_store
 from p2pmsg.storage import queries
 from p2pmsg.storage.cipher import Db
 from p2pmsg.storage.worker import Worker
+
+_ASKING = ("watch", "contact.add", "contact.accept")
+"""What says something to its caller, or asks, before it answers."""
 
 
 class Api:
@@ -63,6 +67,7 @@ class Api:
         self._started_at = started_at
         self._warnings = warnings
         relations = Relations(node, worker, announcer, endpoint)
+        encounters = Encounters(node, announcer)
         messaging = Messaging(node, worker, settings)
         self._messaging = messaging
         watching = Watching(node, worker)
@@ -74,7 +79,13 @@ class Api:
             "contact.invite": relations.invite,
             "contact.invites": relations.invites,
             "contact.uninvite": relations.uninvite,
-            "contact.add": relations.add,
+            "contact.add": partial(_add, relations, encounters),
+            "visible.on": encounters.visible_on,
+            "visible.off": encounters.visible_off,
+            "contact.nearby": encounters.nearby,
+            "contact.requests": encounters.requests,
+            "contact.accept": encounters.accept,
+            "contact.decline": encounters.decline,
             "contact.list": relations.list,
             "contact.show": relations.show,
             "contact.rename": relations.rename,
@@ -89,7 +100,7 @@ class Api:
     async def call(self, method: str, params: api.Params, call: Call) -> object:
         """Perform a method. Raises: P2pmsgError for what the user should read."""
         perform = self._methods[method]
-        return await (perform(params, call) if method == "watch" else perform(params))
+        return await (perform(params, call) if method in _ASKING else perform(params))
 
     def settings_changed(self, settings: Settings) -> None:
         """These hold from now on."""
@@ -163,7 +174,7 @@ class Api:
             "started_at": objects.time(int(self._started_at.timestamp() * 1000)),
             "port": self._endpoint.port,
             "interfaces": [interface.name for interface in self._announcer.interfaces],
-            "visible_until": None,
+            "visible_until": objects.time(self._node.visibility.until_ms),
             "vault": "open",
             "unread": counts.unread,
             "queued": counts.undelivered,
@@ -206,6 +217,14 @@ class Api:
         names = [objects.name_of(people, account) for account in sorted(self._node.linkage.not_understood & people.contacts.keys())]
         found = [f"{name} uses a newer p2pmsg and sent something this version cannot show." for name in names]
         return ["A contact uses a newer protocol.", *found] if self._announcer.newer_version_seen else found
+
+
+async def _add(relations: Relations, encounters: Encounters, params: api.ContactAdd, call: Call) -> Json:
+    """Become a contact by an invite, or of somebody nearby."""
+    given = [word for word in (params.invite, params.nickname, params.id) if word is not None]
+    if len(given) != 1:
+        raise UsageError("Say one of invite, nickname and id.", hint="p2pmsg contact add INVITE, or NICKNAME of somebody nearby")
+    return await (relations.add(params) if params.invite is not None else encounters.add(given[0], params, call))
 
 
 def _free_bytes(profile: Profile) -> int:

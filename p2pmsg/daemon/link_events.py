@@ -15,9 +15,10 @@ from p2pmsg.errors import PeerMisbehaved
 from p2pmsg.model.gates import Ended, Purpose
 from p2pmsg.model.ids import short
 from p2pmsg.protocol import wire
+from p2pmsg.protocol.comparing import ComparingResponder
 from p2pmsg.protocol.handshake import Knowledge
 from p2pmsg.protocol.links import Opened
-from p2pmsg.protocol.messages import REFUSED, Peering
+from p2pmsg.protocol.messages import REFUSED, CompareStrings, Peering
 from p2pmsg.protocol.proofs import ChainReader
 from p2pmsg.protocol.wire import Ack, Events, Have, Hello, Hint, Message, Want
 from p2pmsg.storage import people as people_store
@@ -45,7 +46,16 @@ class LinkEvents:
             links_of=people.links_of,
             may_link=people.may_link,
             hello=self._hello,
+            nick=people.mine.nickname,
+            admit=self._node.visibility.admit,
         )
+
+    def strings_ready(self, link: Link, compare: CompareStrings) -> None:
+        """There is something to compare: with whom I asked, or with who asked me."""
+        if link.joining is None or link.joining.compare is None:
+            self._node.visibility.requested(link, compare)
+        else:
+            link.joining.compare(link, compare)
 
     def peering_proven(self, link: Link, peering: Peering) -> None:
         """Store what the link means before it is answered; where it means nothing new, go on at once."""
@@ -95,6 +105,8 @@ class LinkEvents:
         loser = node.links.opened(opened, heard.connection.last_heard if heard else None, now)
         if link.joining is not None:
             link.joining.opened()
+        elif peering.gate.purpose is Purpose.SAS:
+            node.visibility.succeeded(link)
         if loser is not None and loser.link == link.number:
             node.obey(loser)
             return
@@ -188,15 +200,16 @@ class LinkEvents:
             node.storage.submit(lambda db: people_store.saw(db, opened.account, wall), lambda result: None)
             for tell in node.peer_changed:
                 tell(opened.device)
-        elif link.connection.dialled and link.account is not None:
+        elif link.joining is not None:
+            joining, link.joining = link.joining, None
+            joining.failed(code == REFUSED or link.broken)
+        elif link.account is not None and link.gate is not None and link.gate.purpose is Purpose.PAIR:
             refused = code == REFUSED or link.broken
-            if link.gate is not None and link.gate.purpose is Purpose.PAIR:
-                if refused:
-                    node.refused(link.account, link.gate)
-                node.presence.dial_ended(link.account, link.address, now, refused=refused)
-            elif link.joining is not None:
-                joining, link.joining = link.joining, None
-                joining.failed(refused)
+            if refused:
+                node.refused(link.account, link.gate)
+            node.presence.dial_ended(link.account, link.address, now, refused=refused)
+        elif isinstance(link.handshake, ComparingResponder) and link.handshake.admitted:
+            node.visibility.attempt_ended(link, code)
         node.wake()
 
     def _hello(self) -> bytes:

@@ -18,9 +18,10 @@ from p2pmsg.errors import P2pmsgError, PeerMisbehaved
 from p2pmsg.model.addresses import Address, Path
 from p2pmsg.model.gates import Ended, GateRow
 from p2pmsg.model.ids import AccountId, LinkNumber, short
-from p2pmsg.protocol import wire
+from p2pmsg.protocol import comparing, wire
+from p2pmsg.protocol.comparing import ComparingDialler, ComparingResponder
 from p2pmsg.protocol.handshake import ENTROPY_BYTES, Dialler, Knowledge, Responder
-from p2pmsg.protocol.messages import BYE, MISBEHAVED, CommitPeering, HandshakeCommand, OpenLink, Peering, SendBytes
+from p2pmsg.protocol.messages import BYE, MISBEHAVED, CommitPeering, CompareStrings, HandshakeCommand, OpenLink, Peering, SendBytes
 from p2pmsg.protocol.proofs import ChainReader
 from p2pmsg.protocol.wire import Frame, FrameType, Hello, Message
 
@@ -39,6 +40,8 @@ class Joining:
     opened: Callable[[], None]
     failed: Callable[[Exception | bool], None]
     """Called with an error that ends the attempt, else with whether somebody refused."""
+    compare: Callable[[Link, CompareStrings], None] | None = None
+    """Set where a stranger is dialled: shows the strings to be compared."""
     proven: LinkNumber | None = None
     """The link whose other end proved first to hold the invite: the others go no further, or its maker would store two keys of one pair."""
 
@@ -78,6 +81,7 @@ class Sink(Protocol):
     """What the node does with links."""
 
     def knowledge(self) -> Knowledge: ...
+    def strings_ready(self, link: Link, compare: CompareStrings) -> None: ...
     def peering_proven(self, link: Link, peering: Peering) -> None: ...
     def link_opened(self, link: Link) -> None: ...
     def chain_received(self, link: Link, payload: bytes) -> None: ...
@@ -117,7 +121,9 @@ class Linkage:
         knowledge = self._sink.knowledge()
         if link is None:
             link = self._links[connection.number] = Link(connection, Path.INCOMING, None)
-            link.handshake = Responder(knowledge, exporter, os.urandom(ENTROPY_BYTES), now)
+            link.handshake = ComparingResponder(knowledge, exporter, os.urandom(comparing.ENTROPY_BYTES), now)
+        elif link.joining is not None and link.joining.compare is not None:
+            link.handshake = ComparingDialler(knowledge, exporter, os.urandom(comparing.ENTROPY_BYTES), now)
         else:
             assert link.gate is not None and link.account is not None
             link.handshake = Dialler(knowledge, exporter, link.gate, link.account, os.urandom(ENTROPY_BYTES), now)
@@ -154,6 +160,19 @@ class Linkage:
             self._guarded(link, lambda: handshake.gone(ended, now))
         else:
             self._guarded(link, lambda: handshake.committed(now))
+
+    def consent(self, number: LinkNumber) -> None:
+        """My user said that the strings are the same; on a link that has ended it changes nothing."""
+        link = self._links.get(number)
+        handshake = link.handshake if link is not None else None
+        if link is not None and isinstance(handshake, ComparingDialler | ComparingResponder):
+            self._guarded(link, lambda: handshake.consent(self._clock.now()))
+
+    def refuse(self, number: LinkNumber) -> None:
+        """End a link that is not open, as a fault would."""
+        link = self._links.get(number)
+        if link is not None and link.channel is None:
+            self._fault(link, PeerMisbehaved("my user said no"))
 
     def send(self, number: LinkNumber, message: Message) -> None:
         """Seal and write a message on an open link; one that has ended takes nothing."""
@@ -227,6 +246,9 @@ class Linkage:
         match command:
             case SendBytes(data):
                 link.connection.write(data)
+            case CompareStrings():
+                link.connection.compare()
+                self._sink.strings_ready(link, command)
             case CommitPeering(peering):
                 link.peering = peering
                 self._sink.peering_proven(link, peering)

@@ -21,6 +21,7 @@ from p2pmsg.daemon.keeping import Keeping
 from p2pmsg.daemon.link_events import LinkEvents
 from p2pmsg.daemon.linkage import Joining, Link, Linkage
 from p2pmsg.daemon.people import People
+from p2pmsg.daemon.visibility import Visibility
 from p2pmsg.errors import NotPermitted
 from p2pmsg.model.addresses import Address, Path
 from p2pmsg.model.events import Conversation, Event, Tip
@@ -63,6 +64,7 @@ class Node:
         self.presence = Presence(paths)
         self.replication = Replication(people.me.account, people.me.device)
         self.linkage = Linkage(clock, LinkEvents(self))
+        self.visibility = Visibility(self)
         self.old_copy = False
         self.storage_error: Exception | None = None
         """Why what a peer gave could not be stored last time; None once it could."""
@@ -187,6 +189,12 @@ class Node:
         if gate is None or self.stopped:
             return None
         link = Link(self._endpoint.dial(address, redial=redial), path, account, gate, joining)
+        self.linkage.dialled(link)
+        return link
+
+    def dial_nearby(self, address: Address, joining: Joining) -> Link:
+        """Open a link to a visible stranger, to compare strings."""
+        link = Link(self._endpoint.dial(address), Path.MDNS, None, joining=joining)
         self.linkage.dialled(link)
         return link
 

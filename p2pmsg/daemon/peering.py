@@ -1,4 +1,4 @@
-"""What becoming contacts stores, in one transaction, before the other side hears of it (handshake case B)."""
+"""What becoming contacts stores, in one transaction, before the other side hears of it (handshake cases B and C)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Committed(NamedTuple):
 
 
 def commit_peering(db: Db, *, node: Node, peering: Peering, name: str | None, now_ms: int) -> Ended | Committed:
-    """Store what a proven link means: new links of a contact's chain; under an invite also the contact and the pair's key.
+    """Store what a proven link means: new links of a contact's chain; and, unless they are contacts, the contact and the pair's key.
 
     The result goes to `Node.submit_write`. Where somebody else spent the invite first, nothing is stored and the reason returned.
     """
@@ -39,20 +39,22 @@ def commit_peering(db: Db, *, node: Node, peering: Peering, name: str | None, no
         people_store.add_links(db, peering.new_links, now_ms)
         people_store.set_nickname(db, peering.account, peering.membership.nickname)
         return Committed(None, doors.gates(db, 0), None, None)
-    if not peering.dialled and (ended := _spend(db, peering, now_ms)) is not None:
+    if peering.gate.purpose is Purpose.INVITE and not peering.dialled and (ended := _spend(db, peering, now_ms)) is not None:
         return ended
     people_store.add_links(db, peering.new_links, now_ms)
     people, account = node.people, peering.account
     assert peering.pair_key is not None
     old = people.contacts.get(account)
+    compared = peering.gate.purpose is Purpose.SAS
+    verified = compared or peering.dialled or (old is not None and old.trust is Trust.VERIFIED)
     body = ContactBody(
         account=account,
         name=name or (old.name if old else None),
         nickname=peering.membership.nickname,
-        trust="verified" if peering.dialled or (old is not None and old.trust is Trust.VERIFIED) else "invited",
-        verified_by="invite" if peering.dialled else (old.verified_by if old else None),  # type: ignore[arg-type]
+        trust="verified" if verified else "invited",
+        verified_by="sas" if compared else "invite" if peering.dialled else (old.verified_by if old else None),  # type: ignore[arg-type]
         pair_key=peering.pair_key,
-        via=None if old else "invite_theirs" if peering.dialled else "invite_mine",
+        via=None if old else "nearby" if compared else "invite_theirs" if peering.dialled else "invite_mine",
     )
     event = node.write(db, people.own(), body)
     gate = gates.pair_gate(peering.pair_key, people.me.account, account)

@@ -40,6 +40,7 @@ from p2pmsg.storage.doors import InviteRow
 from p2pmsg.storage.worker import Worker
 
 _AGAIN_S = 1.0
+_PATIENCE_S = 30.0
 
 
 class Relations:
@@ -104,12 +105,12 @@ class Relations:
             InviteExpired, InviteUsed, InviteWithdrawn, InviteRefused: its maker, or who is at its address, says so.
             PeerUnreachable: nobody answered in time; nothing is stored.
         """
-        invite = decode_invite(params.invite)
+        invite = decode_invite(params.invite or "")
         people = self._node.people
         if invite.account == people.me.account:
             raise InviteOwn("This is an invite of your own.")
         name = names.check_name(people, params.name, invite.account) if params.name is not None else None
-        await _Attempt(self._node, invite, self._reachable(invite), name).run(params.timeout_s)
+        await _Attempt(self._node, invite, self._reachable(invite), name).run(_PATIENCE_S if params.timeout_s is None else params.timeout_s)
         self._announcer.contacts_changed()
         return objects.contact(self._node, people.contacts[invite.account])
 

@@ -39,6 +39,7 @@ from p2pmsg.protocol.wire import Frame
 from p2pmsg.rpc.server import Server, listen
 from p2pmsg.storage import log as log_store
 from p2pmsg.storage import ranges, rebuild
+from p2pmsg.storage import requests as request_store
 from p2pmsg.storage.worker import Worker
 
 _log = logging.getLogger(__name__)
@@ -118,6 +119,7 @@ class _Daemon:
         paths = frozenset(Path(path) for path in settings.discovery_paths)
         node = Node(people, worker, endpoint, clock, paths)
         node.old_copy = await worker.ask(log_store.is_old_copy)
+        node.visibility.load(await worker.ask(request_store.waiting))
         relay.node = node
         announcer = Announcer(node, endpoint)
         surroundings = Surroundings(node, endpoint, announcer, worker, settings)

@@ -95,6 +95,11 @@ class Discovery:
         """The interfaces in use now."""
         return self._watcher.interfaces
 
+    @property
+    def multicasts(self) -> bool:
+        """Whether anything is said and heard at all."""
+        return self._mdns is not None
+
     def publish(self, nonce: bytes, port: int, addresses: bytes, tags: bytes, interfaces: tuple[Interface, ...]) -> None:
         """Announce this from now on, and withdraw what was announced before under another nonce. Returns at once.
 

@@ -46,8 +46,8 @@ class ContactBody(Struct, array_like=True, frozen=True):
     trust: Literal["unverified", "invited", "verified"]
     verified_by: Literal["invite", "sas", "number"] | None
     pair_key: Id32
-    via: Literal["invite_mine", "invite_theirs"] | None
-    """Set where this event makes the contact (again): whose invite it was."""
+    via: Literal["invite_mine", "invite_theirs", "nearby"] | None
+    """Set where this event makes the contact (again): whose invite it was, or that the two compared strings."""
     removed: bool = False
 
 

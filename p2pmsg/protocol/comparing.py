@@ -128,8 +128,10 @@ class ComparingResponder(Responder):
         self._gate_came = self._consented = False
 
     def consent(self, now: float) -> list[HandshakeCommand]:
-        """Go on because my own user said yes, as soon as the other's yes is there; call it once, after CompareStrings."""
-        if self._step is not _Step.COMPARE or self._consented:
+        """Go on because my own user said yes, as soon as the other's yes is there; after CompareStrings. Again it changes nothing."""
+        if self._consented:
+            return []
+        if self._step is not _Step.COMPARE:
             raise RuntimeError("nothing is being compared")
         self._consented = True
         return self._agree(now)

@@ -58,11 +58,48 @@ class ContactUninvite(Params):
 
 
 class ContactAdd(Params):
-    """Become a contact of who made the invite; answers when both sides have stored it."""
+    """Become a contact of who made the invite, or of somebody nearby, by nickname or id: then asks {"type":"sas"}.
 
-    invite: str
+    One of the three is given. Answers when both sides have stored it. `timeout_s` is 30 with an invite, else 120.
+    """
+
+    invite: str | None = None
+    nickname: str | None = None
+    id: str | None = None
     name: str | None = None
-    timeout_s: Seconds = 30.0
+    timeout_s: Seconds | None = None
+
+
+class VisibleOn(Params):
+    """Show my nickname to everybody nearby for a while."""
+
+    for_s: Seconds = limits.VISIBLE_S
+
+
+class VisibleOff(Params):
+    """Hide from strangers again."""
+
+
+class ContactNearby(Params):
+    """Who is visible."""
+
+    timeout_s: Seconds = 5.0
+
+
+class ContactRequests(Params):
+    """What strangers have asked."""
+
+
+class ContactAccept(Params):
+    """Compare with who asked: asks {"type":"sas"}; answers when both sides have stored the contact."""
+
+    id: str
+
+
+class ContactDecline(Params):
+    """Send a request away."""
+
+    id: str
 
 
 class ContactList(Params):
@@ -140,10 +177,16 @@ METHODS: dict[str, type[Params]] = {
     "whoami": Whoami,
     "profile.set": ProfileSet,
     "status": Status,
+    "visible.on": VisibleOn,
+    "visible.off": VisibleOff,
     "contact.invite": ContactInvite,
     "contact.invites": ContactInvites,
     "contact.uninvite": ContactUninvite,
     "contact.add": ContactAdd,
+    "contact.nearby": ContactNearby,
+    "contact.requests": ContactRequests,
+    "contact.accept": ContactAccept,
+    "contact.decline": ContactDecline,
     "contact.list": ContactList,
     "contact.show": ContactShow,
     "contact.rename": ContactRename,

@@ -234,5 +234,9 @@ class View:
 def system_line(body: ContactBody) -> str:
     """Return what the conversation shows where two people become contacts, or become so again."""
     who = body.name or body.nickname
-    how = f"{who} used your invite." if body.via == "invite_mine" else f"You used {who}'s invite."
-    return f"You and {who} are contacts now. {how}"
+    how = {
+        "invite_mine": f"{who} used your invite.",
+        "invite_theirs": f"You used {who}'s invite.",
+        "nearby": "You compared what your screens showed.",
+    }
+    return f"You and {who} are contacts now. {how[body.via or 'nearby']}"

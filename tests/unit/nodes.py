@@ -50,6 +50,7 @@ class Wire:
     closed: int | None = None
     refused: bool = False
     proven: bool = False
+    compares: bool = False
     reader: FrameReader = field(default_factory=FrameReader)
 
     @property
@@ -84,6 +85,9 @@ class Wire:
 
     def authenticated(self) -> None:
         self.proven = True
+
+    def compare(self) -> None:
+        self.compares = True
 
     def close(self, code: int) -> None:
         self.closed = code

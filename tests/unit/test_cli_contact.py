@@ -54,9 +54,10 @@ def test_adding(daemon: Daemon) -> None:
     done = cli(daemon.home, "contact", "add", "P2PMSG:X", "--name", "Bobby", "--json")
     assert json.loads(done.stdout) == contact()
     assert cli(daemon.home, "contact", "add", "-", "--timeout", "5", stdin=b" p2pmsg:y \nrest").returncode == 0
+    nobody = {"nickname": None, "id": None}
     assert daemon.script.asked("contact.add") == [
-        {"invite": "P2PMSG:X", "name": "Bobby", "timeout_s": 30.0},
-        {"invite": "p2pmsg:y", "name": None, "timeout_s": 5.0},
+        {"invite": "P2PMSG:X", "name": "Bobby", "timeout_s": None, **nobody},
+        {"invite": "p2pmsg:y", "name": None, "timeout_s": 5.0, **nobody},
     ]
 
 

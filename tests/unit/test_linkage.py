@@ -14,7 +14,7 @@ from p2pmsg.model.addresses import Path
 from p2pmsg.model.gates import Ended, GateRow
 from p2pmsg.protocol import wire
 from p2pmsg.protocol.handshake import Knowledge
-from p2pmsg.protocol.messages import BYE, MISBEHAVED, REFUSED, Peering
+from p2pmsg.protocol.messages import BYE, MISBEHAVED, REFUSED, CompareStrings, Peering
 from p2pmsg.protocol.proofs import encode_chain
 from p2pmsg.protocol.wire import Ack, Frame, FrameType, Message
 from tests.simulation.scheduler import NodeClock, Scheduler
@@ -37,6 +37,7 @@ class Ear:
         self.linkage: Linkage
         self.commit: Callable[[Link], None] = lambda link: self.linkage.committed(link.number)
         self.opened: list[Link] = []
+        self.compared: list[tuple[Link, CompareStrings]] = []
         self.lost: list[tuple[Link, int | None]] = []
         self.messages: list[Message] = []
         self.chains: list[bytes] = []
@@ -45,6 +46,9 @@ class Ear:
 
     def knowledge(self) -> Knowledge:
         return self.known
+
+    def strings_ready(self, link: Link, compare: CompareStrings) -> None:
+        self.compared.append((link, compare))
 
     def peering_proven(self, link: Link, peering: Peering) -> None:
         self.commit(link)

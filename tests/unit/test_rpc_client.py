@@ -38,7 +38,7 @@ def test_a_call_and_the_params_it_leaves_out(daemon: Daemon) -> None:
     daemon.script.answers["contact.add"] = {"name": "böb"}
     with client.connect(daemon.folder) as connected:
         assert connected.call("contact.add", {"invite": "X", "name": None}) == {"name": "böb"}
-    assert daemon.script.asked("contact.add") == [{"invite": "X", "name": None, "timeout_s": 30.0}]
+    assert daemon.script.asked("contact.add") == [{"invite": "X", "nickname": None, "id": None, "name": None, "timeout_s": None}]
 
 
 def test_an_error_has_the_class_of_its_code(daemon: Daemon) -> None:

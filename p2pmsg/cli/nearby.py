@@ -1,0 +1,97 @@
+"""People nearby, without an invite: `visible …`, `contact nearby`, `contact requests`, and comparing what both see."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from p2pmsg.cli import output, show, text
+from p2pmsg.cli.grammar import SECONDS, TEXT, Group, command
+from p2pmsg.cli.session import Session, can_ask, read_line
+from p2pmsg.cli.times import shown
+from p2pmsg.model.emoji import SYMBOLS, WORDS
+
+HERE = "p2pmsg.cli.nearby"
+Object = dict[str, Any]
+
+
+@click.group("visible", cls=Group, table={"on": f"{HERE}:on", "off": f"{HERE}:off"})
+def visible() -> None:
+    """Let people nearby find me, who are no contacts yet."""
+
+
+@command("on")
+@click.option("--for", "for_", metavar="TIME", type=SECONDS, default=600.0, help="How long (default 10m).")
+def on(session: Session, for_: float) -> None:
+    """Show my name to everybody on this network, for a while."""
+    session.show(session.call("visible.on", for_s=for_), lambda each: f"Visible until {shown(each['visible_until'])}.")
+    if not session.json:
+        output.note("Others type: p2pmsg contact nearby. Whoever asks shows here: p2pmsg contact requests")
+
+
+@command("off")
+def off(session: Session) -> None:
+    """Hide from strangers again."""
+    session.show(session.call("visible.off"), lambda each: "Not visible.")
+
+
+@command("nearby")
+@click.option("--timeout", metavar="TIME", type=SECONDS, default=5.0, help="How long to look (default 5s).")
+def nearby(session: Session, timeout: float) -> None:
+    """List who is visible on this network now."""
+    nothing = "Nobody is visible. They type: p2pmsg visible on"
+    session.show_all(session.call("contact.nearby", timeout_s=timeout), people, nothing=nothing)
+
+
+@command("requests")
+def requests(session: Session) -> None:
+    """List who wants to become a contact."""
+    session.show_all(session.call("contact.requests"), asked, nothing="Nobody has asked.")
+
+
+@command("accept")
+@click.argument("id", type=TEXT)
+def accept(session: Session, id: str) -> None:
+    """Compare with who asked, and become contacts. Reads `yes` or `no` from standard input."""
+    session.show(session.call("contact.accept", answer=comparing(session), id=id), show.contact)
+
+
+@command("decline")
+@click.argument("id", type=TEXT)
+def decline(session: Session, id: str) -> None:
+    """Send a request away."""
+    session.show(session.call("contact.decline", id=id), lambda each: f"Declined: {text.line(each['nickname'])}")
+
+
+def comparing(session: Session) -> Callable[[Object], str]:
+    """Return what shows my user the strings and reads his answer; "" where the daemon has more to say before he does."""
+
+    def answer(question: Object) -> str:
+        session.show(question, strings)
+        if can_ask():
+            sys.stderr.write("Does the other person see the same? Ask them. [yes/no] ")
+            sys.stderr.flush()
+        return read_line() if session.stdin_first() else ""
+
+    return answer
+
+
+def strings(question: Object) -> str:
+    """Return what is to be compared, as numbers and as symbols with their words: either is enough."""
+    numbers = "   ".join(str(number) for number in question["numbers"])
+    symbols = "   ".join(f"{SYMBOLS[WORDS.index(word)]} {word}" for word in question["emoji"])
+    return f"\n  {numbers}\n\n  {symbols}\n"
+
+
+def people(found: list[Object]) -> str:
+    """List who is visible."""
+    return text.table([["NAME", "ID"], *([text.line(each["nickname"]), each["id"]] for each in found)])
+
+
+def asked(found: list[Object]) -> str:
+    """List requests."""
+    rows = [[each["id"], text.line(each["nickname"]), "yes" if each["live"] else "no", shown(each["received_at"])] for each in found]
+    return text.table([["ID", "NAME", "THERE NOW", "ASKED"], *rows])

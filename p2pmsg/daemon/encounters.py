@@ -1,0 +1,349 @@
+"""Becoming contacts with people nearby, without an invite: both see the same numbers, and say so."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from p2pmsg.config import limits
+from p2pmsg.crypto.sas import Strings
+from p2pmsg.daemon import names, objects
+from p2pmsg.daemon.announcer import Announcer
+from p2pmsg.daemon.linkage import Joining, Link
+from p2pmsg.daemon.node import Node
+from p2pmsg.daemon.objects import Json
+from p2pmsg.daemon.visibility import Request, end_of_comparing
+from p2pmsg.errors import (
+    Ambiguous,
+    ContactNotFound,
+    NoNetwork,
+    NotPermitted,
+    P2pmsgError,
+    PeerUnreachable,
+    RequestNotFound,
+    SasMismatch,
+    TimedOut,
+    UsageError,
+)
+from p2pmsg.model.addresses import Address
+from p2pmsg.model.ids import AccountId
+from p2pmsg.network.announcements import Announcement
+from p2pmsg.protocol.messages import BYE, REFUSED, CompareStrings
+from p2pmsg.rpc import api
+from p2pmsg.rpc.connection import Call
+
+AGAIN_S = 1.0
+QUIET_S = 1.0
+"""A look around ends this long after it found the last one."""
+RECENT_S = 5.0
+"""Who was heard so shortly before a look counts, too: an answer that was just given is not given again."""
+_LOOK_S = 0.5
+_PREFIX_MIN = 4
+Outcome = asyncio.Future[P2pmsgError | None]
+"""How comparing ends: None where the two are contacts."""
+
+
+class Encounters:
+    """The methods `visible.…`, `contact.nearby`, `contact.requests`, `contact.accept`, `contact.decline`, and `contact.add` by a name."""
+
+    def __init__(self, node: Node, announcer: Announcer) -> None:
+        self._node = node
+        self._announcer = announcer
+
+    # -- visible mode
+
+    async def visible_on(self, params: api.VisibleOn) -> Json:
+        """Show my nickname to everybody on the network, for a while."""
+        if not 1 <= params.for_s <= limits.VISIBLE_MAX_S:
+            raise UsageError("Visible mode lasts 1 second to 1 day.", hint="p2pmsg visible on --for 10m")
+        self._check_network()
+        self._node.visibility.begin(params.for_s)
+        return self._visible()
+
+    async def visible_off(self, params: api.VisibleOff) -> Json:
+        """Hide again; whoever is comparing already may go on."""
+        self._node.visibility.end()
+        return self._visible()
+
+    def _visible(self) -> Json:
+        return {"visible_until": objects.time(self._node.visibility.until_ms)}
+
+    def _check_network(self) -> None:
+        if not self._announcer.can_show:
+            raise NotPermitted("Visible mode needs mDNS, which is switched off.", hint="p2pmsg config unset discovery.paths")
+        if not self._announcer.interfaces:
+            raise NoNetwork("There is no network on which somebody could be nearby.")
+
+    # -- who is there
+
+    async def nearby(self, params: api.ContactNearby) -> list[Json]:
+        """Return who is visible: as soon as nobody new has answered for a second, at the latest when the time is over."""
+        self._check_network()
+        found = await self._look(params.timeout_s)
+        shown = [{"id": each.nonce.hex(), "nickname": each.nickname} for each in found]
+        return sorted(shown, key=lambda each: (names.fold(str(each["nickname"])), each["id"]))[: limits.RPC_LIST]
+
+    async def _look(self, timeout_s: float) -> list[Announcement]:
+        now = self._node.clock.now
+        began = news = now()
+        found: list[Announcement] = []
+        while now() < began + timeout_s and not (found and now() >= news + QUIET_S):
+            self._announcer.look()
+            await asyncio.sleep(min(_LOOK_S, max(0.0, began + timeout_s - now())))
+            seen = self._announcer.nearby(began - RECENT_S)
+            if {each.nonce for each in seen} - {each.nonce for each in found}:
+                news = now()
+            found = seen
+        return found
+
+    async def _find(self, word: str, timeout_s: float) -> Announcement:
+        """Return the visible node that is meant: by its nickname, or the start of its id. Raises: ContactNotFound, Ambiguous."""
+        found = self._matching(self._announcer.nearby(self._node.clock.now() - RECENT_S), word)
+        if len(found) != 1:
+            found = self._matching(await self._look(timeout_s), word)
+        if not found:
+            raise ContactNotFound(f"Nobody nearby is called {word!r}.", hint="p2pmsg contact nearby shows who is visible now.")
+        if len(found) > 1:
+            ids = sorted(each.nonce.hex() for each in found)
+            raise Ambiguous(f"{word!r} may be {len(found)} people nearby.", candidates=ids, hint="p2pmsg contact add ID")
+        return found[0]
+
+    def _matching(self, found: list[Announcement], word: str) -> list[Announcement]:
+        named = [each for each in found if names.fold(each.nickname or "") == names.fold(word)]
+        by_id = [each for each in found if len(word) >= _PREFIX_MIN and each.nonce.hex().startswith(word.lower())]
+        return named or by_id
+
+    # -- I ask
+
+    async def add(self, word: str, params: api.ContactAdd, call: Call) -> Json:
+        """Ask a visible node, compare, and become contacts; returns when both sides have stored it.
+
+        Raises:
+            ContactNotFound, Ambiguous: nobody, or more than one, was meant.
+            SasMismatch: one of the two said no, or the strings were not the same.
+            TimedOut: the other has not said yes in time. PeerUnreachable: no link came to be, or it broke.
+        """
+        self._check_network()
+        name = names.check_name(self._node.people, params.name) if params.name is not None else None
+        timeout_s = limits.COMPARE_TIMEOUT_S if params.timeout_s is None else params.timeout_s
+        until = self._node.clock.now() + timeout_s
+        found = await self._find(word, min(RECENT_S, timeout_s))
+        return self._shown(await self._ask(found, name, call, until - self._node.clock.now()))
+
+    async def _ask(self, found: Announcement, name: str | None, call: Call, timeout_s: float) -> AccountId:
+        """Dial until somebody compares with us: one attempt at a time is admitted there, so it may be another's turn."""
+        nickname, compared = found.nickname or "", False
+        try:
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    attempt = _Attempt(self._node, nickname, name)
+                    try:
+                        if (admitted := await attempt.dial(self._announcer.addresses_of(found))) is not None:
+                            compared = True
+                            return await self._confirmed(attempt, *admitted, call)
+                    finally:
+                        attempt.leave()
+                    await asyncio.sleep(AGAIN_S)
+        except TimeoutError as error:
+            raise _not_in_time(nickname, compared) from error
+
+    async def _confirmed(self, attempt: _Attempt, link: Link, strings: Strings, call: Call) -> AccountId:
+        try:
+            await _confirm(call, strings, attempt.outcome, partial(self._node.linkage.consent, link.number))
+        except SasMismatch:
+            attempt.refuse()
+            raise
+        assert link.account is not None
+        return link.account
+
+    def _shown(self, account: AccountId) -> Json:
+        self._announcer.contacts_changed()
+        return objects.contact(self._node, self._node.people.contacts[account])
+
+    # -- I am asked
+
+    async def requests(self, params: api.ContactRequests) -> list[Json]:
+        """Return what waits for my answer, oldest first."""
+        waiting = sorted(self._node.visibility.requests.values(), key=lambda request: request.row.received_ms)
+        return [request.as_json() for request in waiting]
+
+    async def accept(self, params: api.ContactAccept, call: Call) -> Json:
+        """Compare with whoever asked, and become contacts. One who has gone meanwhile is asked in turn, or waited for.
+
+        Raises:
+            RequestNotFound, Ambiguous: no request, or more than one, was meant.
+            SasMismatch, TimedOut, PeerUnreachable: as of `add`; the request is answered by the first of them.
+        """
+        visibility = self._node.visibility
+        request = self._request(params.id)
+        if request.said_no:
+            visibility.forget(request)
+            raise SasMismatch(f"{request.row.nickname} did not confirm that you see the same. Nothing was stored.")
+        if not request.live and (found := await self._seen(request)) is not None:
+            account = await self._ask(found, None, call, limits.COMPARE_TIMEOUT_S)
+            visibility.forget(request)
+            return self._shown(account)
+        await self._await(request)
+        return self._shown(await self._compare(request, call))
+
+    async def _compare(self, request: Request, call: Call) -> AccountId:
+        outcome: Outcome = asyncio.get_running_loop().create_future()
+        link, tell = request.link, partial(_settle, outcome)
+        assert link is not None and request.strings is not None
+        request.ended.append(tell)
+        try:
+            await _confirm(call, request.strings, outcome, partial(self._node.linkage.consent, link.number))
+        except SasMismatch:
+            self._node.visibility.forget(request)
+            self._node.linkage.refuse(link.number)
+            raise
+        finally:
+            request.ended.remove(tell)
+        assert link.account is not None
+        return link.account
+
+    async def _seen(self, request: Request) -> Announcement | None:
+        """Return the visible node of whoever asked, if he can be seen now, and is the only one of that name."""
+        if not self._announcer.can_show or not self._announcer.interfaces:
+            return None
+        found = self._matching(await self._look(2 * QUIET_S), request.row.nickname)
+        return found[0] if len(found) == 1 and not request.live else None
+
+    async def _await(self, request: Request) -> None:
+        """Wait until who has gone asks again. Raises: PeerUnreachable."""
+        if request.live:
+            return
+        if not self._node.visibility.on:
+            raise PeerUnreachable(f"{request.row.nickname} is not there any more.", hint="p2pmsg visible on, and let them ask again.")
+        again = asyncio.Event()
+
+        def asked(by: Request) -> None:
+            if by is request:
+                again.set()
+
+        self._node.visibility.asked.append(asked)
+        try:
+            async with asyncio.timeout(limits.COMPARE_TIMEOUT_S):
+                await again.wait()
+        except TimeoutError as error:
+            raise PeerUnreachable(f"{request.row.nickname} has not asked again. The request still waits.") from error
+        finally:
+            self._node.visibility.asked.remove(asked)
+
+    async def decline(self, params: api.ContactDecline) -> Json:
+        """Send a request away; whoever made it learns no more than from any fault."""
+        request = self._request(params.id)
+        shown = request.as_json()
+        self._node.visibility.decline(request)
+        return shown | {"live": False}
+
+    def _request(self, prefix: str) -> Request:
+        requests = self._node.visibility.requests
+        found = [requests[each] for each in requests if len(prefix) >= _PREFIX_MIN and each.startswith(prefix.lower())]
+        if not found:
+            raise RequestNotFound(f"There is no request {prefix!r}.")
+        if len(found) > 1:
+            raise Ambiguous(f"{prefix!r} may mean several requests.", candidates=[each.id for each in found])
+        return found[0]
+
+
+class _Attempt:
+    """One try at a visible node: all its addresses are dialled at once, and the link counts that it lets in."""
+
+    def __init__(self, node: Node, nickname: str, name: str | None) -> None:
+        self.outcome: Outcome = asyncio.get_running_loop().create_future()
+        self.link: Link | None = None
+        self.strings: Strings | None = None
+        self._node, self._nickname, self._name = node, nickname, name
+        self._links: list[Link] = []
+        self._lost = 0
+        self._since = 0.0
+        self._known = asyncio.Event()
+
+    async def dial(self, addresses: Sequence[Address]) -> tuple[Link, Strings] | None:
+        """Return the link on which there is something to compare; None where none was let in."""
+        for address in addresses[: limits.ADDRESSES_PER_CONTACT]:
+            joining = Joining(self._name, self._opened, self._failed, self._compare)
+            self._links.append(self._node.dial_nearby(address, joining))
+        if self._links:
+            await self._known.wait()
+        return None if self.link is None or self.strings is None else (self.link, self.strings)
+
+    def _compare(self, link: Link, compare: CompareStrings) -> None:
+        if self.link is None:
+            self.link, self.strings, self._since = link, compare.strings, self._node.clock.now()
+            self._known.set()
+        else:
+            self._node.linkage.close(link.number, BYE)
+
+    def _opened(self) -> None:
+        _settle(self.outcome, None)
+
+    def _failed(self, reason: Exception | bool) -> None:
+        self._lost += 1
+        if self.link is not None and self._node.linkage.get(self.link.number) is None:
+            after_s = self._node.clock.now() - self._since
+            ended = end_of_comparing(self.link, REFUSED if reason else None, after_s, self._nickname)
+            _settle(self.outcome, reason if isinstance(reason, P2pmsgError) else ended)
+        if self._lost == len(self._links):
+            self._known.set()
+
+    def refuse(self) -> None:
+        """Say no."""
+        if self.link is not None:
+            self._node.linkage.refuse(self.link.number)
+
+    def leave(self) -> None:
+        """Give up whatever is not open."""
+        for link in self._links:
+            if link.channel is None:
+                link.joining = None
+                self._node.linkage.close(link.number, BYE)
+
+
+def _not_in_time(nickname: str, compared: bool) -> P2pmsgError:
+    if compared:
+        waits = "Your request waits there. Ask them to type: p2pmsg contact requests"
+        return TimedOut(f"{nickname} has not said yes in time. Nothing was stored.", hint=waits)
+    return PeerUnreachable(f"{nickname} lets nobody in now. Nothing was stored.", hint="p2pmsg contact nearby shows who is visible now.")
+
+
+async def _confirm(call: Call, strings: Strings, outcome: Outcome, consent: Callable[[], None]) -> None:
+    """Let my user compare, and wait for the other's answer; what ends the link meanwhile ends the question, too.
+
+    Raises:
+        SasMismatch: my user did not say yes; else what the outcome is.
+    """
+    line = await _answer(call, strings, outcome)
+    if line is not None:
+        if line.strip().lower() != "yes":
+            raise SasMismatch("You did not say yes. Nothing was stored.")
+        consent()
+    error = await outcome
+    if error is not None:
+        raise error
+
+
+async def _answer(call: Call, strings: Strings, outcome: Outcome) -> str | None:
+    """Return what my user says; None where that is needless by then."""
+    try:
+        async with asyncio.timeout(None) as asking:
+
+            def hurry(_: Outcome) -> None:
+                if not answered:
+                    asking.reschedule(0.0)
+
+            answered: list[str] = []
+            outcome.add_done_callback(hurry)
+            answered.append(await call.ask({"type": "sas", "numbers": list(strings.numbers), "emoji": list(strings.emoji)}))
+    except TimeoutError:
+        return None
+    finally:
+        outcome.remove_done_callback(hurry)
+    return answered[0]
+
+
+def _settle(outcome: Outcome, error: P2pmsgError | None) -> None:
+    if not outcome.done():
+        outcome.set_result(error)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -12,13 +12,43 @@ from p2pmsg.cli import times
 from p2pmsg.cli.session import Session, argument
 from p2pmsg.errors import UsageError
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 T = TypeVar("T")
 
 HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
+SENTENCE = 200
+"""Characters of a command's first sentence in a list; longer than any, for the list breaks lines."""
+
+
+class _Formatter(click.HelpFormatter):
+    """Leaves the second column of a list at least ten characters on any terminal."""
+
+    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+        super().write_dl(rows, min(col_max, max(self.width - self.current_indent - col_spacing - 10, 8)), col_spacing)
+
+
+class _Context(click.Context):
+    """Lets help fit terminals of fewer than the 50 columns that click has as its least."""
+
+    formatter_class = _Formatter
+
+    def make_formatter(self) -> click.HelpFormatter:
+        formatter = super().make_formatter()
+        if self.terminal_width is None:
+            import shutil
+
+            formatter.width = min(formatter.width, max(shutil.get_terminal_size().columns - 1, 20))
+        return formatter
+
+
 class Group(click.Group):
     """Knows its commands by name alone and where they are: `module:attribute`, loaded on the first call."""
+
+    context_class = _Context
 
     def __init__(self, *args: Any, table: Mapping[str, str], **kwargs: Any) -> None:
         kwargs |= {"no_args_is_help": False, "context_settings": HELP}
@@ -36,6 +66,29 @@ class Group(click.Group):
         module, attribute = self.table[cmd_name].split(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands; those of the program itself under headings."""
+        if ctx.parent is not None:
+            super().format_commands(ctx, formatter)
+            return
+        from p2pmsg.cli.help import sections
+
+        longest = max(map(len, self.table))
+        for heading, names in sections(self.list_commands(ctx)):
+            with formatter.section(heading):
+                formatter.write_dl([(name.ljust(longest), self._first_sentence(ctx, name)) for name in names])
+
+    def _first_sentence(self, ctx: click.Context, name: str) -> str:
+        command = self.get_command(ctx, name)
+        return command.get_short_help_str(SENTENCE) if command is not None else ""
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Offer commands by their names alone: loading them takes longer than a person who presses a key waits."""
+        from click.shell_completion import CompletionItem
+
+        commands = [CompletionItem(name) for name in self.table if name.startswith(incomplete)]
+        return commands + click.Command.shell_complete(self, ctx, incomplete)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command that is called. Raises: UsageError that names the nearest."""
@@ -55,13 +108,26 @@ class Group(click.Group):
         return UsageError(message, hint=f"{path} --help")
 
 
-def command(name: str, *, yes: bool = False, cls: type[click.Command] = click.Command) -> Callable[[Callable[..., None]], click.Command]:
+class Command(click.Command):
+    """A command whose help ends with an example."""
+
+    context_class = _Context
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from p2pmsg.cli.help import example
+
+        if (words := example(ctx.command_path)) is not None:
+            with formatter.section("Example"):
+                formatter.write(f"{'':>{formatter.current_indent}}{words}\n")
+
+
+def command(name: str, *, yes: bool = False, cls: type[click.Command] = Command) -> Callable[[Callable[..., None]], click.Command]:
     """Make a function a command. It gets the Session first; `--json` and `-y` are read into that, `-y` shown in the help if `yes`."""
 
     def make(function: Callable[..., None]) -> click.Command:
         made = click.command(name, cls=cls, context_settings=HELP)(click.pass_obj(function))
         made.params.append(_flag("--json", "json", "Print JSON, one object a line."))
-        if yes or cls is click.Command:
+        if yes or cls is Command:
             made.params.append(_flag("-y/--yes", "yes", "Do not ask.", hidden=not yes))
         return made
 
@@ -84,6 +150,11 @@ class _Text(click.ParamType[str]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         return argument(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from p2pmsg.cli.completion import candidates
+
+        return candidates(ctx, param, incomplete)
 
 
 class _Seconds(click.ParamType[float]):

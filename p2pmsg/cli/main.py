@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 import click
 
@@ -24,6 +25,7 @@ COMMANDS = {
     "config": "p2pmsg.cli.settings:config",
     "wipe": "p2pmsg.cli.wipe:wipe",
     "demo": "p2pmsg.cli.demo:demo",
+    "completion": "p2pmsg.cli.completion:completion",
     "contact": "p2pmsg.cli.contact:contact",
     "visible": "p2pmsg.cli.nearby:visible",
     "peers": "p2pmsg.cli.contact:peers",
@@ -87,6 +89,8 @@ def main() -> None:
     if sys.platform == "win32":
         sys.exit("Error: p2pmsg does not run on Windows yet.\nTry: a Linux machine, or WSL")
     output.claim_descriptors()
+    if "_P2PMSG_COMPLETE" in os.environ:
+        _complete()
     try:
         status = run(sys.argv[1:])
     except KeyboardInterrupt:
@@ -96,6 +100,13 @@ def main() -> None:
     except Exception as error:
         status = output.failed(_crashed(error), as_object=_wants_json(sys.argv[1:]))
     sys.exit(status)
+
+
+def _complete() -> NoReturn:
+    from p2pmsg.cli.completion import answer
+
+    answer(program)
+    sys.exit(0)
 
 
 def _wants_json(arguments: Sequence[str]) -> bool:

@@ -1,4 +1,4 @@
-"""The CLI's page in the documentation, made from the commands themselves: `python -m p2pmsg.cli.reference [--check]`."""
+"""The CLI's pages in the documentation, made from the commands themselves: `python -m p2pmsg.cli.reference [--check]`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from pathlib import Path
 
 import click
 
+from p2pmsg.cli import manpages
 from p2pmsg.cli.main import program
 
 PAGE = Path(__file__).parent.parent / "docs" / "cli.md"
+MANUAL = PAGE.with_name("p2pmsg.1")
 HEAD = """# Commands
 
 Made from the program by `python -m p2pmsg.cli.reference`: change the help there, not here.
@@ -41,13 +43,15 @@ def _sections(command: click.Command, ctx: click.Context) -> Iterator[str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the page; with `--check` only say whether it is up to date."""
+    """Write the pages; with `--check` only say whether they are up to date."""
+    wanted = {PAGE: page(), MANUAL: manpages.overview()}
     if arguments == ["--check"]:
-        if PAGE.exists() and PAGE.read_text(encoding="utf-8") == page():
-            return 0
-        sys.stderr.write(f"{PAGE} is out of date.\nTry: python -m p2pmsg.cli.reference\n")
-        return 1
-    PAGE.write_text(page(), encoding="utf-8")
+        stale = [path for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+        for path in stale:
+            sys.stderr.write(f"{path} is out of date.\nTry: python -m p2pmsg.cli.reference\n")
+        return 1 if stale else 0
+    for path, text in wanted.items():
+        path.write_text(text, encoding="utf-8")
     return 0
 
 

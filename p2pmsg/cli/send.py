@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from p2pmsg.cli import output
-from p2pmsg.cli.grammar import SECONDS, TEXT, command
+from p2pmsg.cli.grammar import SECONDS, TEXT, Command, command
 from p2pmsg.cli.session import Session, utf8
 from p2pmsg.config import limits
 from p2pmsg.errors import EmptyText, TextTooLong, TimedOut, UsageError
@@ -18,12 +18,13 @@ _WITH_VALUE = {"--wait", "--timeout", "--key"}
 _HELP = {"-h", "--help"}
 
 
-class Send(click.Command):
+class Send(Command):
     """After TARGET, a word that looks like an option is not guessed at: a message must never lose a word or become a command."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Check the words before `--`. Raises: UsageError that names `--`."""
-        refuse_lookalikes(args)
+        if not ctx.resilient_parsing:  # while a shell completes half of it
+            refuse_lookalikes(args)
         return super().parse_args(ctx, args)
 
 

@@ -92,6 +92,7 @@ def test_a_wheel_is_the_same_program(folder: Path, bundle: Path) -> None:
     pip = [venv / "bin" / "python", "-I", "-m", "pip", "--disable-pip-version-check", "-q"]
     run(*alone(*pip, "install", "--no-index", "--find-links", folder / "wheels", "p2pmsg"))
     run(*pip, "check")
+    assert (venv / "share" / "man" / "man1" / "p2pmsg.1").exists()
     assert run(venv / "bin" / "p2pmsg", "--version") == f"p2pmsg {__version__}\n"
     two_talk(folder, venv / "bin" / "p2pmsg")
 
@@ -104,6 +105,7 @@ def test_the_bundle_installs_with_no_network_and_no_pip(folder: Path, bundle: Pa
         said = run(*alone(base, bundle), HOME=str(home))
     program = home / ".local" / "bin" / "p2pmsg"
     assert said.startswith(f"Installed p2pmsg {__version__}: {program}\n") and f"export PATH={program.parent}" in said
+    assert (home / ".local" / "share" / "man" / "man1" / "p2pmsg.1").exists()
     assert sorted(path.name for path in (home / ".local" / "lib").iterdir()) == ["p2pmsg"]
     two_talk(home, program)
 

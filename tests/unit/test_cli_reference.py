@@ -13,6 +13,7 @@ def test_the_page_is_up_to_date() -> None:
 
 def test_a_page_that_is_not_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(reference, "PAGE", tmp_path / "cli.md")
+    monkeypatch.setattr(reference, "MANUAL", tmp_path / "p2pmsg.1")
     assert reference.main(["--check"]) == 1
     assert "out of date" in capsys.readouterr().err
     assert reference.main([]) == 0 and reference.main(["--check"]) == 0

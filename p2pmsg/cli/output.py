@@ -72,6 +72,14 @@ def as_json(value: Any) -> bytes:
     return escape(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")) + b"\n"
 
 
+def columns() -> int | None:
+    """Return how wide the terminal is that stdout goes to; None where it goes elsewhere, or the terminal does not say."""
+    try:
+        return os.get_terminal_size(STDOUT).columns or None
+    except OSError:
+        return None
+
+
 def note(words: str) -> None:
     """Write a line for people to stderr; a stderr that is closed or full is no fault."""
     _write_stderr(words.encode(sys.getfilesystemencoding(), "backslashreplace") + b"\n")

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from p2pmsg.cli import text
+from p2pmsg.cli import output, text
 from p2pmsg.cli.people import People, label
-from p2pmsg.cli.times import shown
+from p2pmsg.cli.times import by_our_clock, shown
 
 Object = dict[str, Any]
 SKEW_WORTH_SAYING_S = 600
+LEAST_COLUMNS = 16
+"""Of the last column, below which a table that is too wide becomes a list."""
 
 
 def identity(me: Object) -> str:
@@ -57,7 +59,7 @@ def name(found: Object) -> str:
 
 def contacts(found: Sequence[Object]) -> str:
     """List contacts."""
-    return text.table([["NAME", "TRUST", "ONLINE", "LAST SEEN", ""], *(_contact_row(contact) for contact in found)])
+    return _listing([["NAME", "TRUST", "ONLINE", "LAST SEEN", ""], *(_contact_row(contact) for contact in found)])
 
 
 def contact(found: Object) -> str:
@@ -78,25 +80,27 @@ def contact(found: Object) -> str:
 
 def invites(found: Sequence[Object]) -> str:
     """List invites that can still be used."""
-    return text.table([["ID", "EXPIRES"], *([each["id"], shown(each["expires_at"])] for each in found)])
+    return _listing([["ID", "EXPIRES"], *([each["id"], shown(each["expires_at"])] for each in found)])
 
 
 def peers(found: Sequence[Object], people: People, me: str) -> str:
     """List devices and how they are reached."""
     heads = ["NAME", "DEVICE", "ONLINE", "SINCE", "PATH", "ADDRESS", "INTERFACE", "RTT"]
-    return text.table([heads, *(_peer_row(peer, people, me) for peer in found)])
+    return _listing([heads, *(_peer_row(peer, people, me) for peer in found)])
 
 
 def conversations(found: Sequence[Object], people: People) -> str:
     """List conversations, each with its last message."""
-    return text.table([["NAME", "UNREAD", "LAST", ""], *(_conversation_row(each, people) for each in found)])
+    return _listing([["NAME", "UNREAD", "LAST", ""], *(_conversation_row(each, people) for each in found)])
 
 
 def message(found: Object, people: People) -> str:
     """Return a message as one line, more where its text has more; those are indented and so cannot pass for another message."""
-    when = shown(found["sent_at"])
+    when = _moment(found)
     if found["kind"] == "system":
         return f"{when}  * {text.line(found['text'])}"
+    if found["kind"] == "unknown":
+        return f"{when}  * {sender(found, people)}: {text.line(found['text'] or '')}"
     head = f"{when}  {sender(found, people)}: "
     body = text.body(found["text"] or "", indent=" " * min(text.width(head), 20))
     return head + body + _remark(found)
@@ -161,16 +165,43 @@ def _conversation_row(found: Object, people: People) -> list[str]:
     last = found["last"]
     name = people.label(found["account"], found["name"]) if found["kind"] == "direct" else text.line(found["name"])
     words = f"{sender(last, people)}: {text.line(last['text'] or '')[:60]}" if last else ""
-    return [name, str(found["unread"] or "-"), shown(last["sent_at"] if last else None), words]
+    return [name, str(found["unread"] or "-"), shown(_sent_at(last) if last else None), words]
 
 
 def _remark(found: Object) -> str:
-    remarks = [found["state"]] if found["mine"] else []
+    return f"  ({found['state']})" if found["mine"] else ""
+
+
+def _moment(found: Object) -> str:
+    """Say when a message was sent, by our clock; where its author's is far off, also by that."""
+    here, there = shown(_sent_at(found)), shown(found["sent_at"])
+    return here if here == there else f"{here} (their clock: {there})"
+
+
+def _sent_at(found: Object) -> str:
+    sent: str = found["sent_at"]
     skew = found["clock_skew_s"]
-    if skew is not None and abs(skew) >= SKEW_WORTH_SAYING_S:
-        remarks.append(f"their clock is {abs(skew) / 60:.0f} min {'ahead' if skew > 0 else 'behind'}")
-    return f"  ({', '.join(remarks)})" if remarks else ""
+    return sent if skew is None or abs(skew) < SKEW_WORTH_SAYING_S else by_our_clock(sent, skew)
+
+
+def _listing(rows: list[list[str]]) -> str:
+    """Return a table under its headings; on a terminal too narrow for it the last column is cut, or each row becomes a few lines."""
+    columns = output.columns()
+    if columns is None or _widest(rows) <= columns:
+        return text.table(rows)
+    left = columns - _widest([row[:-1] for row in rows]) - 2
+    if left >= max(LEAST_COLUMNS, text.width(rows[0][-1])):
+        return text.table([[*row[:-1], text.cut(row[-1], left)] for row in rows])
+    heads, *rest = rows
+    if not heads[-1]:  # free words
+        left = columns - max(map(text.width, heads)) - 3
+        rest = [[*row[:-1], text.cut(row[-1], max(left, 1))] for row in rest]
+    return "\n\n".join(_pairs([(head.lower(), cell or None) for head, cell in zip(heads, row, strict=True)]) for row in rest)
+
+
+def _widest(rows: list[list[str]]) -> int:
+    return max(map(text.width, text.table(rows).split("\n")))
 
 
 def _pairs(lines: Sequence[tuple[str, object]]) -> str:
-    return text.table([[f"{name}:", text.line(str(value))] for name, value in lines if value is not None])
+    return text.table([[f"{name}:" if name else "", text.line(str(value))] for name, value in lines if value is not None])

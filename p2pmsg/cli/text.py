@@ -99,6 +99,19 @@ def pad(text: str, columns: int) -> str:
     return text + " " * (columns - width(text))
 
 
+def cut(text: str, columns: int) -> str:
+    """Return the text, or as much of its start as fits, with a mark that there is more."""
+    if width(text) <= columns:
+        return text
+    kept, taken = [], 1
+    for character in text:
+        taken += width(character)
+        if taken > columns:
+            break
+        kept.append(character)
+    return "".join(kept) + "…"
+
+
 def table(rows: list[list[str]]) -> str:
     """Return rows as lines, columns two blanks apart and aligned by display width; the last column is not padded."""
     widths = [max(width(cell) for cell in column) for column in zip(*rows, strict=True)]

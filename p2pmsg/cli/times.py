@@ -63,6 +63,16 @@ def shown(time: str | None, now: datetime | None = None) -> str:
     return local.strftime("%H:%M" if local.date() == (now or _now()).astimezone().date() else "%Y-%m-%d %H:%M")
 
 
+def by_our_clock(time: str, skew_s: float) -> str:
+    """Return what our clock said when one that is `skew_s` ahead of it said this."""
+    from datetime import datetime, timedelta
+
+    try:
+        return (datetime.fromisoformat(time) - timedelta(seconds=skew_s)).isoformat()
+    except OverflowError:
+        return time
+
+
 def _now() -> datetime:
     from datetime import UTC, datetime
 

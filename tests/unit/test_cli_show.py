@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from p2pmsg.cli import show
+from p2pmsg.cli import show, text
 from p2pmsg.cli.people import People
 from tests.unit.scripted import ANN, BOB, ME, contact, message
 
@@ -29,9 +29,52 @@ def test_a_system_line_looks_like_no_person() -> None:
     assert show.message(message("Ann added \x07", kind="system"), PEOPLE) == "2099-01-31 12:03  * Ann added \\x07"
 
 
-@pytest.mark.parametrize(("skew", "said"), [(None, ""), (5, ""), (-7200, "  (their clock is 120 min behind)")])
-def test_a_clock_that_is_far_off_is_said(skew: float | None, said: str) -> None:
-    assert show.message(message("hi", clock_skew_s=skew), PEOPLE) == f"2099-01-31 12:03  bob: hi{said}"
+@pytest.mark.parametrize(
+    ("skew", "when"),
+    [
+        *[(None, "2099-01-31 12:03"), (5, "2099-01-31 12:03"), (-599, "2099-01-31 12:03")],
+        (-7200, "2099-01-31 14:03 (their clock: 2099-01-31 12:03)"),
+        (7200, "2099-01-31 10:03 (their clock: 2099-01-31 12:03)"),
+        (1e12, "2099-01-31 12:03"),
+    ],
+)
+def test_a_clock_that_is_far_off_is_said(skew: float | None, when: str) -> None:
+    assert show.message(message("hi", clock_skew_s=skew), PEOPLE) == f"{when}  bob: hi"
+
+
+def test_a_conversation_shows_when_it_was_by_our_clock() -> None:
+    talk = {"kind": "direct", "account": BOB, "name": "bob", "unread": 1, "last": message("hi", clock_skew_s=7200)}
+    assert "2099-01-31 10:03" in show.conversations([talk], PEOPLE)
+
+
+def test_what_this_version_cannot_show_is_a_line_that_says_whose_it_is() -> None:
+    shown = show.message(message("something this version cannot show", kind="unknown"), PEOPLE)
+    assert shown == "2099-01-31 12:03  * bob: something this version cannot show"
+
+
+def narrow(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setattr(show.output, "columns", lambda: columns)
+
+
+def test_a_table_that_is_too_wide_becomes_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    narrow(monkeypatch, 40)
+    shown = show.contacts([contact(name="Zoë 名前", trust="verified"), contact(blocked=True)])
+    first, second = shown.split("\n\n")
+    assert first.split("\n") == ["name:       Zoë 名前", "trust:      verified", "online:     no", "last seen:  -"]
+    assert second.endswith("blocked")
+
+
+def test_a_table_that_fits_stays_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    wide = show.contacts([contact()])
+    narrow(monkeypatch, 80)
+    assert show.contacts([contact()]) == wide
+
+
+def test_the_last_words_of_a_conversation_are_cut_to_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    talk = {"kind": "direct", "account": BOB, "name": "bob", "unread": 1, "last": message("名" * 50)}
+    narrow(monkeypatch, 60)
+    _, row = show.conversations([talk], PEOPLE).split("\n")
+    assert row.endswith("名…") and text.width(row) in (59, 60)
 
 
 def test_a_message_without_text() -> None:

@@ -92,6 +92,13 @@ def test_columns_are_aligned_by_display_width() -> None:
     assert rows == ["名前  x", "ann   y", "e\u0301     z"]
 
 
+@pytest.mark.parametrize(
+    ("words", "columns", "kept"), [("abc", 3, "abc"), ("abcd", 3, "ab…"), ("名前", 3, "名…"), ("名前", 2, "…"), ("", 0, "")]
+)
+def test_what_is_cut_says_so(words: str, columns: int, kept: str) -> None:
+    assert text.cut(words, columns) == kept
+
+
 def test_no_other_module_of_the_cli_writes_to_the_terminal() -> None:
     for path in Path(text.__file__).parent.glob("*.py"):
         source = path.read_text(encoding="utf-8")

@@ -74,3 +74,24 @@ def test_today_is_the_time_alone() -> None:
     assert times.shown("2026-03-27T22:59:00.000Z", NOON) == "2026-03-27 23:59"
     assert times.shown("2026-03-27T23:00:00.000Z", NOON) == "00:00"
     assert times.shown(None, NOON) == "-"
+
+
+def test_yesterday_has_its_date_though_it_was_an_hour_ago() -> None:
+    after_midnight = datetime(2026, 3, 28, 23, 30, tzinfo=UTC)  # 00:30 here
+    assert times.shown("2026-03-28T22:45:00.000Z", after_midnight) == "2026-03-28 23:45"
+    assert times.shown("2026-03-28T23:15:00.000Z", after_midnight) == "00:15"
+
+
+def test_a_day_with_another_number_of_hours_is_one_day() -> None:
+    evening = datetime(2026, 3, 29, 18, 0, tzinfo=UTC)  # 20:00 here, in the night before the clocks were put forward
+    assert times.shown("2026-03-28T23:00:00.000Z", evening) == "00:00"
+    assert times.shown("2026-03-29T00:59:00.000Z", evening) == "01:59" and times.shown("2026-03-29T01:01:00.000Z", evening) == "03:01"
+    autumn = datetime(2026, 10, 25, 22, 0, tzinfo=UTC)
+    assert (
+        times.shown("2026-10-24T22:00:00.000Z", autumn) == "00:00" and times.shown("2026-10-24T21:59:00.000Z", autumn) == "2026-10-24 23:59"
+    )
+
+
+def test_what_our_clock_said_then() -> None:
+    assert times.shown(times.by_our_clock("2026-03-28T11:03:00.000Z", 7200), NOON) == "10:03"
+    assert times.by_our_clock("9999-12-31T00:00:00Z", -1e12) == "9999-12-31T00:00:00Z"

@@ -50,7 +50,7 @@ def test_options_and_their_choices(home: Path) -> None:
 def test_names_exactly_whatever_is_in_them(people: Daemon) -> None:
     assert offered(people.home, "p2pmsg send ") == ["me", "Ann Mary", "bob", 'Jo "J" $x', "O'Neil", "Änne"]
     assert offered(people.home, "p2pmsg contact rename ä") == ["Änne"]
-    assert offered(people.home, "p2pmsg delete --in A") == ["Ann Mary"]
+    assert offered(people.home, "p2pmsg watch --in A") == ["Ann Mary"]
     assert offered(people.home, "p2pmsg send bob A") == [] and offered(people.home, "p2pmsg init --name A") == []
 
 

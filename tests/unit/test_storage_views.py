@@ -25,7 +25,9 @@ def newer(who: Shelf, kind: int, within: Conversation = TALK) -> Event:
     who.now_ms += 1
     body, hlc = bytes(16) + b"\x91\xa4new!", rules.next_hlc(who.now_ms, 0, 0)
     common = {"hlc": hlc, "account_heads": who.membership.heads, "sign": who.who.sign}
-    return log.append(who.db, within, who.who.device, lambda tip: rules.write(tip, within.id, who.who.device, kind, body, **common), who.now_ms)
+    return log.append(
+        who.db, within, who.who.device, lambda tip: rules.write(tip, within.id, who.who.device, kind, body, **common), who.now_ms
+    )
 
 
 def test_what_only_a_newer_version_can_show_leaves_a_line() -> None:

@@ -117,6 +117,7 @@ class Api:
             if links != self._node.people.links_of(self._node.people.me.account):
                 self._node.people.learn_chain(links)
                 self._spread_chain()
+                self._node.visibility.renamed()
         return self._identity()
 
     def _sign_name(self, db: Db, name: str) -> tuple[ChainLink, ...]:

@@ -108,6 +108,11 @@ class Visibility:
         self._timer = clock.call_at(clock.now() + for_s, self.end)
         self.changed()
 
+    def renamed(self) -> None:
+        """My nickname has changed: strangers see the new one."""
+        if self.on:
+            self.changed()
+
     def end(self) -> None:
         """Be visible no more; who compares already may go on."""
         self._stop_timer()

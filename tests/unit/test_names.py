@@ -1,6 +1,6 @@
 import pytest
 
-from p2pmsg.model.names import fault_of_name, fault_of_text
+from p2pmsg.model.names import fault_of_name, fault_of_text, nick_of
 
 
 @pytest.mark.parametrize("name", ["Ann", "a", "Ann B.", "Zoë", "李小龍", "😀", "👩\u200d🚀", "x" * 64, "O'Brien", "#1", "שלום"])
@@ -45,3 +45,11 @@ def test_a_device_may_have_what_a_person_may_not() -> None:
     assert fault_of_text("Ann's laptop: 2/3", 64) is None
     assert fault_of_text("me", 64) is None
     assert fault_of_text("An\u202en", 64) is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "nick"),
+    [("Ann", "Ann"), ("é" * 64, "é" * 32), ("x" * 63 + "é", "x" * 63), ("x" * 62 + " é", "x" * 62), ("日" * 30, "日" * 21)],
+)
+def test_a_nick_is_as_much_of_a_name_as_fits(name: str, nick: str) -> None:
+    assert nick_of(name, 64) == nick and fault_of_name(nick, 64) is None

@@ -56,6 +56,17 @@ async def test_whose_invite_i_used_is_verified() -> None:
     assert (done.contact.trust, done.contact.verified_by, done.contact.name) == (Trust.VERIFIED, "invite", "Robert")
 
 
+@pytest.mark.parametrize("dialled", [True, False])
+async def test_with_whom_i_compared_is_verified_by_that(dialled: bool) -> None:
+    house = House(ANN)
+    gate = GateRow(b"g" * 32, Purpose.SAS, None)
+    done = commit(house, peering(BOB, gate, dialled=dialled))
+    assert (done.contact.trust, done.contact.verified_by) == (Trust.VERIFIED, "sas")
+    assert [row.purpose for row in done.gates] == [Purpose.PAIR]
+    (line,) = house.shelf.db.execute("SELECT text FROM message WHERE system = 1").fetchall()
+    assert line[0] == "You and Bobby are contacts now. You compared what your screens showed."
+
+
 async def test_a_second_one_comes_too_late_and_stores_nothing() -> None:
     house = inviting()
     commit(house, peering(BOB))

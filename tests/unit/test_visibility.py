@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from p2pmsg.config import limits
+from p2pmsg.crypto import chain
 from p2pmsg.daemon.visibility import Visibility
 from p2pmsg.model.addresses import Address
 from p2pmsg.protocol.comparing import ENTROPY_BYTES, ComparingDialler
@@ -74,6 +75,18 @@ async def test_a_new_epoch_while_visible_draws_a_new_name_for_strangers_too() ->
         ann.house.announcer.new_epoch()
         (after,) = bob.air.nearby(0)
         assert before.nonce != after.nonce and before.tags != after.tags and before.addresses == after.addresses
+
+
+async def test_strangers_see_a_new_nickname() -> None:
+    async with nearby(ANN, BOB) as (ann, bob):
+        ann.node.visibility.renamed()
+        assert bob.air.nearby(0) == []
+        await ann.visible()
+        heads = ann.node.people.mine.heads
+        link = chain.parse(chain.profile(ANN.secret, ANN.key, ANN.account, heads, "Annie"))
+        ann.node.people.learn_chain((link,))
+        ann.node.visibility.renamed()
+        assert [each.nickname for each in bob.air.nearby(0)] == ["Annie"]
 
 
 async def test_beginning_again_sets_the_time_anew(ann: House) -> None:

@@ -99,6 +99,10 @@ DIALS_PER_S = 20
 STRANGERS_REMEMBERED = 2000
 HINTS = 16
 HINT_EVERY_S = 1.0
+SIGHTINGS = 8
+"""Paths by which an announcement was heard, in one CHECKED."""
+CHECK_EVERY_S = 1.0
+"""A link's CHECK frames are answered no faster."""
 DNS_SD_AGAIN_S = 5.0
 DNS_SD_EVERY_S = 60.0
 EPOCH_S = 12 * 3600.0

@@ -20,7 +20,7 @@ from p2pmsg.protocol.handshake import Knowledge
 from p2pmsg.protocol.links import Opened
 from p2pmsg.protocol.messages import REFUSED, CompareStrings, Peering
 from p2pmsg.protocol.proofs import ChainReader
-from p2pmsg.protocol.wire import Ack, Events, Have, Hello, Hint, Message, Want
+from p2pmsg.protocol.wire import Ack, Check, Checked, Events, Have, Hello, Hint, Message, Want
 from p2pmsg.storage import people as people_store
 from p2pmsg.storage.cipher import Db
 
@@ -182,6 +182,10 @@ class LinkEvents:
             case Hint():
                 if self._node.hinted is not None:
                     self._node.hinted(link.number, message)
+            case Check():
+                self._node.checks.asked(link.number, message)
+            case Checked():
+                self._node.checks.answered(link.number, message)
             case Hello():
                 raise PeerMisbehaved("a second HELLO")
         self._node.wake()

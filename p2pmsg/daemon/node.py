@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from p2pmsg.daemon import objects
+from p2pmsg.daemon.checks import Checks
 from p2pmsg.daemon.clock import Clock, Timer
 from p2pmsg.daemon.keeping import Keeping
 from p2pmsg.daemon.link_events import LinkEvents
@@ -65,6 +66,7 @@ class Node:
         self.replication = Replication(people.me.account, people.me.device)
         self.linkage = Linkage(clock, LinkEvents(self))
         self.visibility = Visibility(self)
+        self.checks = Checks(self)
         self.old_copy = False
         self.storage_error: Exception | None = None
         """Why what a peer gave could not be stored last time; None once it could."""
@@ -202,6 +204,7 @@ class Node:
         """Somebody announced addresses; if a tag covers them, its contact is dialled there."""
         account = self.people.recognise(nonce, addresses, tags)
         if account is not None:
+            self.checks.sighted(account, path)
             self.presence.sighted(account, hosts, path, self.clock.now())
             self.wake()
 

@@ -20,6 +20,16 @@ _FOR_EVER: Final = frozenset({Path.STATIC, Path.DNS_SD})
 """Paths whose addresses stay until they are replaced, though nobody was ever seen there."""
 
 
+@dataclass(frozen=True, slots=True)
+class Whereabout:
+    """Where a contact may be, as others are told."""
+
+    address: Address
+    path: Path
+    refusals: int
+    """In a row: somebody is there."""
+
+
 @dataclass(slots=True)
 class _Place:
     """One address where a contact may be."""
@@ -134,6 +144,11 @@ class Presence:
             if (whereabouts := self._contacts.get(account)) is not None:
                 for place in whereabouts.places.values():
                     place.due = min(place.due, now)
+
+    def places(self, account: AccountId) -> list[Whereabout]:
+        """Return where a contact may be, the places that were pointed at last first."""
+        known = self._contacts.get(account, _Whereabouts()).places
+        return [Whereabout(at, known[at].path, known[at].refusals) for at in sorted(known, key=lambda at: -known[at].seen)]
 
     # -- what is due
 

@@ -27,6 +27,7 @@ Bytes8 = Annotated[bytes, Meta(min_length=8, max_length=8)]
 Signature = Annotated[bytes, Meta(min_length=64, max_length=64)]
 Heads = Annotated[list[Id32], Meta(max_length=limits.CHAIN_PREDECESSORS)]
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Seconds = Annotated[int, Meta(ge=0, lt=2**32)]
 _CLAIM = struct.Struct(">8sQ8s")
 Vector = Annotated[bytes, Meta(max_length=limits.HAVE_LOGS * _CLAIM.size)]
 Locator = Annotated[bytes, Meta(max_length=limits.LOCATOR_ENTRIES * _CLAIM.size)]
@@ -54,6 +55,8 @@ class FrameType(IntEnum):
     KEY = 15
     NEXT = 16
     HINT = 20
+    CHECK = 21
+    CHECKED = 22
 
 
 PLAIN: Final = frozenset({FrameType.GATE, FrameType.READY, FrameType.PROVE, FrameType.COMMIT, FrameType.NONCE, FrameType.REVEAL})
@@ -203,7 +206,34 @@ class Hint(Struct, array_like=True, frozen=True):
     others: Annotated[list[Announced], Meta(max_length=limits.HINTS)]
 
 
-Message = Hello | Have | Want | Events | Ack | Hint
+class Check(Struct, array_like=True, frozen=True):
+    """Asks what the receiver knows of the way between us."""
+
+    number: Annotated[int, Meta(ge=0, lt=2**32)]
+    """Comes back in the answer."""
+
+
+class Sighting(Struct, array_like=True, frozen=True):
+    """An announcement of the asker's was heard: since when and when last, in seconds before now."""
+
+    path: Annotated[int, Meta(ge=1, le=255)]
+    """1 by mDNS, 2 by broadcast, 3 by a hint."""
+    since_s: Seconds
+    last_s: Seconds
+
+
+class Checked(Struct, array_like=True, frozen=True):
+    """The answer: numbers only, and only of the asker."""
+
+    number: Annotated[int, Meta(ge=0, lt=2**32)]
+    clock_ms: Annotated[int, Meta(ge=0, lt=2**43)]
+    host: Annotated[bytes, Meta(max_length=16)]
+    """The address that the asker's packets come from, 4 or 16 bytes; empty where that is not known."""
+    port: Annotated[int, Meta(ge=0, le=65535)]
+    sightings: Annotated[list[Sighting], Meta(max_length=limits.SIGHTINGS)]
+
+
+Message = Hello | Have | Want | Events | Ack | Hint | Check | Checked
 _TYPES: Final[dict[int, type[Message]]] = {
     FrameType.HELLO: Hello,
     FrameType.HAVE: Have,
@@ -211,6 +241,8 @@ _TYPES: Final[dict[int, type[Message]]] = {
     FrameType.EVENTS: Events,
     FrameType.ACK: Ack,
     FrameType.HINT: Hint,
+    FrameType.CHECK: Check,
+    FrameType.CHECKED: Checked,
 }
 _NUMBERS: Final = {kind: number for number, kind in _TYPES.items()}
 _DECODERS: Final[dict[int, msgspec.msgpack.Decoder[Any]]] = {number: msgspec.msgpack.Decoder(kind) for number, kind in _TYPES.items()}

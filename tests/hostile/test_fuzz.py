@@ -49,6 +49,8 @@ GOOD_FRAMES: dict[int, bytes] = {
     wire.FrameType.WANT: wire.encode(wire.Want([wire.Range(bytes(32), CLAIM * 2, CLAIM)]))[1],
     wire.FrameType.EVENTS: event_frame(),
     wire.FrameType.ACK: wire.encode(wire.Ack([wire.LogClaims(bytes(32), CLAIM)]))[1],
+    wire.FrameType.CHECK: wire.encode(wire.Check(7))[1],
+    wire.FrameType.CHECKED: wire.encode(wire.Checked(7, 1, bytes(4), 1, [wire.Sighting(1, 2, 3)]))[1],
 }
 GOOD_BODIES = [
     encode_body(TextBody("hello"), SALT),

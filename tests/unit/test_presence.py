@@ -6,7 +6,7 @@ from p2pmsg.config import limits
 from p2pmsg.model.addresses import Address, Path
 from p2pmsg.model.ids import AccountId
 from p2pmsg.protocol.messages import Dial
-from p2pmsg.protocol.presence import Presence
+from p2pmsg.protocol.presence import Presence, Whereabout
 
 BOB, CARL = AccountId(b"b" * 32), AccountId(b"c" * 32)
 HERE, THERE = Address("10.0.0.2", 4000), Address("10.0.0.3", 4000)
@@ -171,3 +171,13 @@ def test_a_static_peer_that_is_configured_no_more_is_not_dialled_any_more() -> N
     who.anybody_found([HERE], Path.STATIC, 0.0)
     who.anybody_found([THERE], Path.STATIC, 0.0)
     assert [dial.address for dial in who.poll(0.0)] == [THERE]
+
+
+def test_where_a_contact_may_be_is_told() -> None:
+    who = presence()
+    who.sighted(BOB, [HERE], Path.MDNS, 0.0)
+    who.sighted(BOB, [THERE], Path.BEACON, 1.0)
+    who.poll(1.0)
+    who.dial_ended(BOB, HERE, 1.0, refused=True)
+    assert who.places(BOB) == [Whereabout(THERE, Path.BEACON, 0), Whereabout(HERE, Path.MDNS, 1)]
+    assert who.places(CARL) == []

@@ -123,6 +123,8 @@ def test_messages_come_back_as_they_were() -> None:
         wire.Want([wire.Range(b"c" * 32, vector, vector)]),
         wire.Events([wire.SentEvent(b"header", bytes(64), None)]),
         wire.Ack([wire.LogClaims(b"c" * 32, vector)]),
+        wire.Check(7),
+        wire.Checked(7, 1 << 40, bytes(4), 45_454, [wire.Sighting(1, 60, 2)]),
     ):
         assert wire.decode(*wire.encode(message)) == message
 
@@ -147,6 +149,17 @@ def test_counts_are_bounded_at_the_limit_and_not_one_above() -> None:
     kind, payload = wire.encode(wire.Events([event] * (limits.EVENTS_PER_FRAME + 1)))
     with pytest.raises(PeerMisbehaved):
         wire.decode(kind, payload)
+
+
+@pytest.mark.parametrize("host", [bytes(4), bytes(16), b""])
+def test_an_answer_to_check_at_its_limits(host: bytes) -> None:
+    def payload(sightings: int, host: bytes = host) -> bytes:
+        return wire.encode(wire.Checked(1, 1, host, 65_535, [wire.Sighting(1, 0, 0)] * sightings))[1]
+
+    assert isinstance(wire.decode(FrameType.CHECKED, payload(limits.SIGHTINGS)), wire.Checked)
+    for wrong in (payload(limits.SIGHTINGS + 1), payload(0, bytes(17))):
+        with pytest.raises(PeerMisbehaved):
+            wire.decode(FrameType.CHECKED, wrong)
 
 
 @given(st.lists(claims, max_size=20))

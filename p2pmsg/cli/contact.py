@@ -126,7 +126,11 @@ def remove(session: Session, name: str, history: bool) -> None:
     if not session.yes:
         who = show.name(session.call("contact.show", name=name))
         session.confirm(f"Remove {who}{' and all that was said' if history else ''}?")
-    session.show(session.call("contact.remove", name=name, history=history), lambda each: f"Removed: {show.name(each)}")
+    stays = "" if history else " What was said stays: p2pmsg history "
+    session.show(
+        session.call("contact.remove", name=name, history=history),
+        lambda each: f"Removed: {show.name(each)}.{stays}{'' if history else each['account'][:16]}",
+    )
 
 
 @command("peers")

@@ -1,13 +1,14 @@
-"""What was said: `inbox`, `history`, `read`."""
+"""What was said: `inbox`, `history`, `read`, `delete`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import click
 
-from p2pmsg.cli import show
+from p2pmsg.cli import show, text
 from p2pmsg.cli.grammar import INSTANT, TEXT, command
 from p2pmsg.cli.session import Session
 from p2pmsg.config.limits import RPC_LIST
@@ -43,6 +44,24 @@ def read(session: Session, target: str) -> None:
     """Show the unread messages and mark them read."""
     found = (message for part in _parts(session, target) for message in part)
     session.show_all(found, lambda each: show.messages(each, session.people), nothing="Nothing is unread.")
+
+
+@command("delete", yes=True)
+@click.argument("id", type=TEXT, required=False)
+@click.option("--in", "within", metavar="TARGET", type=TEXT, help="All that was said in this conversation.")
+def delete(session: Session, id: str | None, within: str | None) -> None:
+    """Delete a message, or all of a conversation: on all my devices, and nowhere else."""
+    if (id is None) == (within is None):
+        raise UsageError("Say the ID of one message, or --in TARGET; not both.", hint="p2pmsg delete --help")
+    if within is not None:
+        session.confirm(f"Delete all that was said in the conversation {text.line(within)}, on all my devices?")
+    session.show(session.call("delete", answer=partial(_confirmed, session), id=id, **{"in": within}), show.deleted)
+
+
+def _confirmed(session: Session, asked: dict[str, Any]) -> str:
+    who = text.line(asked["name"])
+    session.confirm(f"{who} does not have this message yet, and will still get it: deleting takes nothing back. Delete it here?")
+    return "yes"
 
 
 def _parts(session: Session, target: str) -> Iterator[list[dict[str, Any]]]:

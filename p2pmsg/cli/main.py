@@ -33,6 +33,7 @@ COMMANDS = {
     "inbox": "p2pmsg.cli.conversations:inbox",
     "history": "p2pmsg.cli.conversations:history",
     "read": "p2pmsg.cli.conversations:read",
+    "delete": "p2pmsg.cli.conversations:delete",
     "chat": "p2pmsg.cli.chat:chat",
     "watch": "p2pmsg.cli.watch:watch",
 }

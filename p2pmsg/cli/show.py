@@ -43,6 +43,7 @@ def status(state: Object) -> str:
             ("unread", state["unread"]),
             ("queued", state["queued"]),
         ]
+    lines.append(("disk", size(state["disk_bytes"])))
     warnings = [f"Warning: {text.line(found['message'])} {text.line(found['hint'] or '')}".rstrip() for found in state["warnings"]]
     return "\n".join([_pairs(lines), *warnings])
 
@@ -109,6 +110,25 @@ def message(found: Object, people: People) -> str:
 def messages(found: Sequence[Object], people: People) -> str:
     """Return messages, each from the start of a line."""
     return "\n".join(message(each, people) for each in found)
+
+
+def deleted(found: Object) -> str:
+    """Say what was deleted, and what of it others do not have yet."""
+    count, waiting = found["deleted"], found["still_to_deliver"]
+    later = f" {waiting} of them will still be delivered, and erased here then." if waiting else ""
+    return f"Deleted: {count} message{'' if count == 1 else 's'}.{later}"
+
+
+def size(count_bytes: int) -> str:
+    """Return a number of bytes as people read it."""
+    if count_bytes < 1000:
+        return f"{count_bytes} bytes"
+    value = count_bytes / 1000
+    for unit in ("kB", "MB", "GB"):
+        if value < 999.95:
+            return f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
 
 
 def sender(found: Object, people: People) -> str:

@@ -8,25 +8,12 @@ from __future__ import annotations
 
 import re
 
-MARKS = 8
-"""Characters without a width of their own that may follow each other: 500 combining marks would paint over the lines above."""
+from p2pmsg.model.plain import BIDI, MARKS, PLAIN, cap_marks, line, show_controls
 
-_PLAIN = re.compile(r"[ -~]*")
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufff9-\ufffb]")
-_BIDI = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-_INVISIBLE = re.compile(
-    r"[\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200d\u2060-\u2065\u206a-\u206f\u3164"
-    r"\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e0fff]"
-)
+__all__ = ["MARKS", "body", "line", "pad", "table", "width"]
+
 _NEWLINE = re.compile(r"\r\n|\n")
 _EMBEDDINGS, _ISOLATES, _POP_EMBEDDING, _POP_ISOLATE = "\u202a\u202b\u202d\u202e", "\u2066\u2067\u2068", "\u202c", "\u2069"
-
-
-def line(text: str) -> str:
-    """Return text as one line: controls as visible escapes, characters that are not seen left out. For names and sentences."""
-    if _PLAIN.fullmatch(text):
-        return text
-    return _cap_marks(_CONTROLS.sub(_visible, _INVISIBLE.sub("", _BIDI.sub("", text))))
 
 
 def body(text: str, indent: str = "") -> str:
@@ -34,15 +21,15 @@ def body(text: str, indent: str = "") -> str:
 
     A line that turns direction is isolated from what stands around it.
     """
-    if _PLAIN.fullmatch(text):
+    if PLAIN.fullmatch(text):
         return text
     return f"\n{indent}".join(_body_line(part) for part in _NEWLINE.split(text.replace("\t", "    ")))
 
 
 def _body_line(part: str) -> str:
-    if _PLAIN.fullmatch(part):
+    if PLAIN.fullmatch(part):
         return part
-    part = _cap_marks(_CONTROLS.sub(_visible, part))
+    part = cap_marks(show_controls(part))
     return f"\u2068{_balanced(part)}\u2069" if _turns(part) else part
 
 
@@ -64,30 +51,12 @@ def _balanced(part: str) -> str:
 def _turns(part: str) -> bool:
     from unicodedata import bidirectional
 
-    return _BIDI.search(part) is not None or any(bidirectional(character) in ("R", "AL", "AN") for character in part)
-
-
-def _cap_marks(part: str) -> str:
-    """Keep at most MARKS combining or invisible characters in a row."""
-    from unicodedata import category
-
-    run = 0
-    kept: list[str] = []
-    for character in part:
-        run = run + 1 if category(character) in ("Mn", "Me", "Cf") and not _BIDI.match(character) else 0
-        if run <= MARKS:
-            kept.append(character)
-    return "".join(kept)
-
-
-def _visible(found: re.Match[str]) -> str:
-    code = ord(found[0])
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    return BIDI.search(part) is not None or any(bidirectional(character) in ("R", "AL", "AN") for character in part)
 
 
 def width(text: str) -> int:
     """Return how many columns the text takes on a terminal."""
-    if _PLAIN.fullmatch(text):
+    if PLAIN.fullmatch(text):
         return len(text)
     from wcwidth import wcswidth
 

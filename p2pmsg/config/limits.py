@@ -133,6 +133,16 @@ DISK_REFUSE_BYTES = 20_000_000
 KEY_KEPT_S = 7 * 86400.0
 JOBS_WAITING = 10_000
 
+# -- notices
+NOTICES_AT_ONCE = 3
+NOTICES_WAITING = 16
+NOTICES_BURST = 10
+"""Messages of which the program is told at once; after that one a NOTICES_PER_S-th of a second."""
+NOTICES_PER_S = 1.0
+NOTICE_S = 10.0
+"""How long the program may take."""
+NOTICE_CHARACTERS = 240
+
 # -- local API
 RPC_LINE_BYTES = 1 << 20
 RPC_LIST = 1000

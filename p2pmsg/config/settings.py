@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import re
+import shlex
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
@@ -106,8 +107,32 @@ def _address(value: str) -> None:
 
 
 def _keep(value: str) -> None:
-    if value != "forever" and not re.fullmatch(r"[1-9][0-9]{0,8}[smhdw]?", value):
+    kept_s(value)
+
+
+def kept_s(value: str) -> int | None:
+    """Return for how many seconds `history.keep` keeps messages; None for ever. Raises: ValueError."""
+    if value == "forever":
+        return None
+    match = re.fullmatch(r"([1-9][0-9]{0,8})([smhdw]?)", value)
+    if match is None:
         raise ValueError('it is "forever" or a time such as 90d')
+    return int(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}[match[2]]
+
+
+def _command(value: str) -> None:
+    program(value)
+
+
+def program(value: str) -> list[str]:
+    """Return the words of `notify.command`: the program and its arguments, split as a shell does but never run by one; empty for none.
+
+    Raises: ValueError for a quote that is not closed.
+    """
+    try:
+        return shlex.split(value)
+    except ValueError as error:
+        raise ValueError(f"it cannot be taken apart into words: {error}") from None
 
 
 def _anything(value: object) -> None:
@@ -126,13 +151,13 @@ RULES: dict[str, Callable[[Any], None]] = {
     "media.folder": _anything,
     "media.rate_bytes_s": _at_least_0,
     "history.keep": _keep,
-    "notify.command": _anything,
+    "notify.command": _command,
     "log.level": _one_of(*LEVELS),
     "lock.idle_s": _at_least_0,
 }
 """Key -> what raises ValueError for a bad value of the key's own type; of a list, for one item."""
 
-AT_ONCE = frozenset({"discovery.interfaces", "discovery.static", "receipts.read", "log.level"})
+AT_ONCE = frozenset({"discovery.interfaces", "discovery.static", "receipts.read", "log.level", "history.keep", "notify.command"})
 """Keys whose change counts for a daemon that runs; the others count from its next start."""
 
 MEANINGS: dict[str, str] = {
@@ -146,8 +171,8 @@ MEANINGS: dict[str, str] = {
     "media.quota_bytes": "Room for files; 0: no limit (has no effect yet).",
     "media.folder": "Where files are saved (has no effect yet).",
     "media.rate_bytes_s": "How fast files are sent; 0: no limit (has no effect yet).",
-    "history.keep": 'How long messages are kept: "forever", or a time such as "90d".',
-    "notify.command": "A program that is run for each new message.",
+    "history.keep": 'How long messages are kept, on all my devices: "forever", or a time such as "90d".',
+    "notify.command": "A program, and its arguments, that gets each new message as JSON on its standard input; no shell runs it.",
     "log.level": f"One of {', '.join(LEVELS)}.",
     "lock.idle_s": "Seconds after which the vault is locked; 0: never (has no effect yet).",
 }

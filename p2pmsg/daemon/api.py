@@ -15,13 +15,16 @@ from p2pmsg.config.settings import Settings
 from p2pmsg.crypto import chain
 from p2pmsg.daemon import objects
 from p2pmsg.daemon.announcer import Announcer
+from p2pmsg.daemon.deleting import Deleting
 from p2pmsg.daemon.encounters import Encounters
 from p2pmsg.daemon.home import Profile
 from p2pmsg.daemon.messaging import Messaging
 from p2pmsg.daemon.names import check_own_name
 from p2pmsg.daemon.node import Node
+from p2pmsg.daemon.notices import Notices
 from p2pmsg.daemon.objects import Json
 from p2pmsg.daemon.relations import Relations
+from p2pmsg.daemon.usage import disk_bytes
 from p2pmsg.daemon.watching import Watching
 from p2pmsg.errors import NotPermitted, P2pmsgError, UsageError
 from p2pmsg.model.accounts import ChainLink
@@ -36,7 +39,7 @@ from p2pmsg.storage import queries
 from p2pmsg.storage.cipher import Db
 from p2pmsg.storage.worker import Worker
 
-_ASKING = ("watch", "contact.add", "contact.accept")
+_ASKING = ("watch", "delete", "contact.add", "contact.accept")
 """What says something to its caller, or asks, before it answers."""
 
 
@@ -71,6 +74,8 @@ class Api:
         messaging = Messaging(node, worker, settings)
         self._messaging = messaging
         watching = Watching(node, worker)
+        self.deleting = Deleting(node, settings)
+        self.notices = Notices(node, settings)
         self._methods: dict[str, Callable[..., Awaitable[object]]] = {
             "whoami": self.whoami,
             "profile.set": self.profile_set,
@@ -94,6 +99,7 @@ class Api:
             "inbox": messaging.inbox,
             "history": messaging.history,
             "read": messaging.read,
+            "delete": self.deleting.delete,
             "watch": watching.watch,
         }
 
@@ -106,6 +112,8 @@ class Api:
         """These hold from now on."""
         self._settings = settings
         self._messaging.settings_changed(settings)
+        self.deleting.settings_changed(settings)
+        self.notices.settings_changed(settings)
 
     async def whoami(self, params: api.Whoami) -> Json:
         return self._identity()
@@ -164,6 +172,7 @@ class Api:
     async def status(self, params: api.Status) -> Json:
         counts = await self._worker.ask(queries.counts)
         free = await asyncio.to_thread(_free_bytes, self._profile)
+        used = await asyncio.to_thread(disk_bytes, self._profile.folder)
         return {
             "running": True,
             "pid": os.getpid(),
@@ -179,7 +188,8 @@ class Api:
             "vault": "open",
             "unread": counts.unread,
             "queued": counts.undelivered,
-            "warnings": self._warnings + self._present_warnings(free),
+            "disk_bytes": used,
+            "warnings": self._warnings + self._present_warnings(free) + self.notices.warnings(),
         }
 
     def _present_warnings(self, free_bytes: int) -> list[Json]:

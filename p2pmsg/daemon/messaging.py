@@ -12,7 +12,7 @@ from p2pmsg.config.settings import Settings
 from p2pmsg.daemon import names, objects
 from p2pmsg.daemon.node import Node
 from p2pmsg.daemon.objects import Json
-from p2pmsg.errors import EmptyText, InvalidText, TextTooLong, UsageError
+from p2pmsg.errors import EmptyText, InvalidText, MessageNotFound, TextTooLong, UsageError
 from p2pmsg.model.events import Conversation, Event
 from p2pmsg.model.ids import DeviceId, EventId
 from p2pmsg.protocol.bodies import ReadBody, ReadEntry, TextBody
@@ -52,7 +52,7 @@ class Messaging:
 
         def job(db: Db) -> tuple[Event | None, MessageRow]:
             if key is not None and (known := queries.sent_under(db, key, wall)) is not None:
-                return None, queries.messages(db, [known])[known]
+                return None, _stored(db, known)
             event = node.write(db, conversation, TextBody(text))
             if key is not None:
                 queries.keep_key(db, key, event.id, wall)
@@ -80,15 +80,14 @@ class Messaging:
             self._node.changed.remove(changed.set)
 
     async def _message(self, event: EventId) -> Json:
-        rows = await self._worker.ask(partial(queries.messages, events=[event]))
-        return objects.message(self._node, rows[event])
+        return objects.message(self._node, await self._worker.ask(partial(_stored, event=event)))
 
     async def inbox(self, params: api.Inbox) -> list[Json]:
         rows = await self._worker.ask(partial(queries.conversations, only_unread=not params.all))
         return [objects.conversation(self._node, row) for row in rows[: limits.RPC_LIST]]
 
     async def history(self, params: api.History) -> list[Json]:
-        conversation, _ = names.find_conversation(self._node.people, params.target)
+        conversation, _ = names.find_conversation(self._node.people, params.target, past=True)
         since_ms = _since(params.since)
 
         def job(db: Db) -> list[MessageRow]:
@@ -100,7 +99,7 @@ class Messaging:
 
     async def read(self, params: api.Read) -> list[Json]:
         """Return what is unread and mark exactly that as read; where receipts are on, its author hears of it."""
-        conversation, contact = names.find_conversation(self._node.people, params.target)
+        conversation, contact = names.find_conversation(self._node.people, params.target, past=True)
         node, receipts = self._node, self._settings.receipts_read
 
         def job(db: Db) -> tuple[Any, ...]:
@@ -115,6 +114,14 @@ class Messaging:
 
         rows = (await node.run_write(job, growing=False))[0]
         return [objects.message(node, replace(row, unread=False)) for row in rows]
+
+
+def _stored(db: Db, event: EventId) -> MessageRow:
+    """Return a message of mine. Raises: MessageNotFound where it was deleted meanwhile."""
+    row = queries.messages(db, [event]).get(event)
+    if row is None:
+        raise MessageNotFound("The message was stored, and deleted since.", hint="Use another key to send it again.")
+    return row
 
 
 def _reached(message: Json, wanted: str) -> bool:

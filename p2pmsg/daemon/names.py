@@ -80,8 +80,10 @@ def find_contact(people: People, typed: str) -> Contact:
     return _only(people, typed, _named(people, typed) or _by_id(people, typed))
 
 
-def find_conversation(people: People, typed: str) -> tuple[Conversation, Contact | None]:
+def find_conversation(people: People, typed: str, *, past: bool = False) -> tuple[Conversation, Contact | None]:
     """Return the conversation that a TARGET names, and the contact unless it is the one with myself.
+
+    With `past` also one with somebody who is no contact any more, by account or conversation id.
 
     Raises:
         ContactNotFound, Ambiguous.
@@ -90,6 +92,8 @@ def find_conversation(people: People, typed: str) -> tuple[Conversation, Contact
     mine = _is_prefix(typed, own.id.hex()) or _is_prefix(typed, people.me.account.hex())
     if fold(typed) == "me" or (mine and not _named(people, typed) and not _by_id(people, typed)):
         return own, None
+    if past and (gone := _former(people, typed)) is not None:
+        return people.direct(gone), None
     contact = find_contact(people, typed)
     if mine and not _named(people, typed):
         raise Ambiguous(f"{typed!r} may be you or a contact.", candidates=["me", with_suffix(people, contact)])
@@ -112,6 +116,26 @@ def _by_id(people: People, typed: str) -> list[Contact]:
         for contact in people.contacts.values()
         if _is_prefix(typed, contact.account.hex()) or _is_prefix(typed, people.direct(contact.account).id.hex())
     ]
+
+
+def _former(people: People, typed: str) -> AccountId | None:
+    """Return whom an id means that is no contact's.
+
+    Raises:
+        ContactNotFound: it is the name of somebody who was a contact; the hint says the id.
+        Ambiguous: several.
+    """
+    if _named(people, typed) or _by_id(people, typed):
+        return None
+    gone = [account for account in people.memberships if account != people.me.account and account not in people.contacts]
+    found = [a for a in gone if _is_prefix(typed, a.hex()) or _is_prefix(typed, people.direct(a).id.hex())]
+    if len(found) > 1:
+        raise Ambiguous(f"{typed!r} may be several people who are no contacts any more.", candidates=sorted(a.hex() for a in found))
+    named = [a for a in gone if _folded(people.memberships[a].nickname) == fold(typed)]
+    if named and not found:
+        hint = "; ".join(f"p2pmsg history {a.hex()[:16]}" for a in named)
+        raise ContactNotFound(f"{typed!r} is no contact any more. What was said is kept under the id.", hint=hint)
+    return found[0] if found else None
 
 
 def _is_prefix(typed: str, full: str) -> bool:

@@ -25,6 +25,7 @@ from p2pmsg.daemon.home import Profile
 from p2pmsg.daemon.journal import older
 from p2pmsg.daemon.linux import OtherProcess
 from p2pmsg.daemon.lock import holder, is_held
+from p2pmsg.daemon.usage import disk_bytes
 from p2pmsg.errors import AlreadyRunning, DaemonNotRunning, FileNotFound, NotPermitted, P2pmsgError, TimedOut, file_faults
 from p2pmsg.rpc import client
 
@@ -100,7 +101,8 @@ def stopped_status(profile: Profile) -> dict[str, Any]:
     status: dict[str, Any] = {"running": False, "pid": None, "version": p2pmsg.__version__}
     status |= {"protocol": p2pmsg.PROTOCOL_VERSION, "socket": None}
     status |= {"home": str(profile.home), "log": str(profile.log), "started_at": None, "port": None, "interfaces": []}
-    return status | {"visible_until": None, "vault": "locked", "unread": 0, "queued": 0, "warnings": []}
+    status |= {"visible_until": None, "vault": "locked", "unread": 0, "queued": 0}
+    return status | {"disk_bytes": disk_bytes(profile.folder), "warnings": []}
 
 
 def report_ready(environ: Mapping[str, str] = os.environ, error: P2pmsgError | None = None) -> None:

@@ -20,7 +20,6 @@ from p2pmsg.errors import (
     InviteOwn,
     InviteRefused,
     NoNetwork,
-    NotPermitted,
     PeerUnreachable,
     UsageError,
 )
@@ -33,7 +32,7 @@ from p2pmsg.protocol.addresses import Invite, decode_invite, encode_invite
 from p2pmsg.protocol.bodies import ContactBody
 from p2pmsg.protocol.messages import BYE
 from p2pmsg.rpc import api
-from p2pmsg.storage import doors
+from p2pmsg.storage import doors, erasing
 from p2pmsg.storage import people as people_store
 from p2pmsg.storage.cipher import Db
 from p2pmsg.storage.doors import InviteRow
@@ -143,16 +142,14 @@ class Relations:
         return objects.contact(self._node, people.contacts[found.account])
 
     async def remove(self, params: api.ContactRemove) -> Json:
-        """Part: the pair's key goes at once, the link ends, what was said stays."""
-        if params.history:
-            raise NotPermitted("This version keeps what was said with a contact that is removed.", hint="Leave out --history.")
+        """Part: the pair's key goes at once, the link ends, what was said stays unless `history`: then it goes on all my devices."""
         node = self._node
         found = names.find_contact(node.people, params.name)
         shown = objects.contact(node, found)
-        await self._say(found, removed=True)
+        await self._say(found, removed=True, history=params.history)
         return shown | {"online": False}
 
-    async def _say(self, contact: Contact, *, name: str | None = None, removed: bool = False) -> None:
+    async def _say(self, contact: Contact, *, name: str | None = None, removed: bool = False, history: bool = False) -> None:
         """Write what I say of a contact into `self`, and take it on in memory once it is stored."""
         node = self._node
         body = ContactBody(
@@ -167,12 +164,15 @@ class Relations:
         )
 
         def job(db: Db) -> tuple[Any, ...]:
-            event = node.write(db, node.people.own(), body)
+            events = [node.write(db, node.people.own(), body)]
             if removed:
                 people_store.forget(db, contact.account)
-            return event, doors.gates(db, 0)
+            if history:
+                gone = erasing.everything(db, node.people.direct(contact.account).id)
+                events += [node.write(db, node.people.own(), deletion) for deletion in gone]
+            return *events, doors.gates(db, 0)
 
-        _, rows = await node.run_write(job)
+        *_, rows = await node.run_write(job)
         node.people.gates = rows
         if removed:
             node.forget_contact(contact.account)

@@ -136,11 +136,13 @@ class _Daemon:
         api = Api(self._profile, settings, node, worker, announcer, endpoint, self._started_at, warnings)
         following = self._follow_settings(api, surroundings, discovery)
         serving = tasks.create_task(self._answer(api), name="rpc")
+        aside = (tasks.create_task(api.deleting.keep_clean(), name="retention"), tasks.create_task(api.notices.run(), name="notices"))
         await stopping.wait()
         _log.info("stopping")
         following.stop()
         node.stop()
-        serving.cancel()
+        for task in (serving, *aside):
+            task.cancel()
         surroundings.stop()
         if beaconing is not None:
             beaconing.cancel()

@@ -34,7 +34,7 @@ class Watching:
 
     async def watch(self, params: api.Watch, call: Call) -> None:
         """Notify what came after the cursor and goes on to come; ends after `n` events, or with the client."""
-        conversation = names.find_conversation(self._node.people, params.within)[0].id if params.within is not None else None
+        conversation = names.find_conversation(self._node.people, params.within, past=True)[0].id if params.within is not None else None
         newest = await self._worker.ask(feed.last_cursor)
         cursor = newest if params.since is None else _cursor(params.since, newest)
         left = params.n
@@ -53,7 +53,7 @@ class Watching:
             while left is None or left > 0:
                 changed.clear()
                 page, rows = await self._worker.ask(partial(_read, cursor=cursor, conversation=conversation))
-                events = [event for change in page.changes if (event := self._event(change, rows)) is not None]
+                events = [event for change in page.changes if (event := self._event(change, rows, change.cursor > newest)) is not None]
                 at = objects.time(self._node.clock.wall_ms())
                 while peers and not page.more:
                     events.append({"cursor": str(page.cursor), "at": at, "type": "peer", "peer": peers.popleft()})
@@ -67,16 +67,21 @@ class Watching:
             self._node.changed.remove(changed.set)
             self._node.peer_changed.remove(peer_changed)
 
-    def _event(self, change: Change, rows: dict[Any, MessageRow]) -> Json | None:
-        """Return a change as the contract's object; None for a message that was erased since."""
+    def _event(self, change: Change, rows: dict[Any, MessageRow], live: bool) -> Json | None:
+        """Return a change as the contract's object; None for a message that was erased since. `live` where it came while this watched."""
         head: Json = {"cursor": str(change.cursor), "at": objects.time(change.at_ms), "type": change.type.value}
         if change.type is ChangeType.MESSAGE:
             row = rows.get(change.event)
-            return None if row is None else head | {"message": objects.message(self._node, row)}
+            return None if row is None else head | {"message": objects.message(self._node, row), "notify": live and is_news(row)}
         if change.type is ChangeType.STATE:
             account = change.account.hex() if change.account else None
             return head | {"id": change.event.hex() if change.event else None, "state": change.state, "account": account}
         return head | {change.type.value: json.loads(change.payload or "null")}
+
+
+def is_news(row: MessageRow) -> bool:
+    """Say whether somebody should be told of a message that came just now: another wrote it, and none of my devices has shown it."""
+    return row.kind == "text" and not row.mine and row.unread
 
 
 def _read(db: Db, cursor: int, conversation: ConversationId | None) -> tuple[Page, dict[Any, MessageRow]]:

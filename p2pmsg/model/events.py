@@ -96,8 +96,6 @@ class Claim:
     """First 8 bytes of the event id."""
 
 
-
-
 @dataclass(frozen=True, slots=True)
 class ReadMark:
     """What was shown to its reader: of each device's log all up to (seq, first 8 bytes of the id)."""

@@ -163,6 +163,16 @@ class Read(Params):
     target: str
 
 
+class Delete(Params):
+    """Delete a message, or all that was said in a conversation, on all my devices.
+
+    Asks {"type":"confirm","name"}, and is answered "yes", where a message of mine is still to be delivered.
+    """
+
+    id: str | None = None
+    within: str | None = field(default=None, name="in")
+
+
 class Watch(Params):
     """Answers {"cursor"}, then notifies `watch.event`; ends after `n` events if given."""
 
@@ -196,5 +206,6 @@ METHODS: dict[str, type[Params]] = {
     "inbox": Inbox,
     "history": History,
     "read": Read,
+    "delete": Delete,
     "watch": Watch,
 }

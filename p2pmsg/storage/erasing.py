@@ -146,10 +146,11 @@ def shown_count(db: Db, conversation: ConversationId) -> int:
 
 
 def everything(db: Db, conversation: ConversationId) -> list[DeleteBody]:
-    """Return the deletions of all that is held of a conversation, system lines too; none where it shows nothing."""
+    """Return the deletions of all that is held of a conversation, system lines too; none where nothing is left to delete."""
     found = numbers.find_conversation(db, conversation)
-    shown = "SELECT 1 FROM message WHERE conversation = ? AND text IS NOT NULL LIMIT 1"
-    if found is None or db.execute(shown, (found,)).fetchone() is None:
+    left = f"""SELECT EXISTS (SELECT 1 FROM message WHERE conversation = ?1 AND text IS NOT NULL) OR EXISTS (SELECT 1 FROM event e
+        WHERE e.conversation = ?1 AND {_ERASABLE} AND e.number NOT IN (SELECT event FROM doomed))"""
+    if found is None or not db.execute(left, (found,)).fetchone()[0]:
         return []
     sql = "SELECT d.id, t.seq, t.id FROM tip t JOIN device d ON d.number = t.device WHERE t.conversation = ? ORDER BY t.device, t.branch"
     upto = [ReadEntry(device, seq, event[:PREFIX_BYTES]) for device, seq, event in db.execute(sql, (found,)).fetchall()]
@@ -202,9 +203,12 @@ def _old_upto(db: Db, log: tuple[int, int, int], top: int, before_ms: int) -> in
 
 
 def _first_undelivered(db: Db, log: tuple[int, int, int]) -> int:
-    """Return the number of the first message of a log that is still to be delivered."""
-    waiting = f"SELECT min(e.seq) FROM event e WHERE {_OF_BRANCH} AND e.number IN ({_WAITING} AND e.conversation = ?)"
-    return int(db.execute(waiting, (*log, log[0])).fetchone()[0] or _NEVER)
+    """Return the number of the first message of a log that is still to be delivered: it lies above what was acknowledged."""
+    acknowledged = "SELECT coalesce(max(k.seq), 0) FROM ack k JOIN conversation c ON c.number = k.conversation AND c.peer = k.account"
+    sql = f"""SELECT min(e.seq) FROM event e JOIN delivery d ON d.message = e.number AND d.delivered_ms IS NULL
+        JOIN contact p ON p.account = d.account AND p.removed = 0
+        WHERE {_OF_BRANCH} AND e.seq > ({acknowledged} WHERE k.conversation = ? AND k.device = ?)"""
+    return int(db.execute(sql, (*log, *log[:2])).fetchone()[0] or _NEVER)
 
 
 def _parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

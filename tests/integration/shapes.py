@@ -81,6 +81,7 @@ STATUS: dict[str, Check] = {
     "vault": one_of("open", "locked"),
     "unread": whole,
     "queued": whole,
+    "disk_bytes": whole,
     "warnings": each(shaped(WARNING)),
 }
 SETTING: dict[str, Check] = {"key": text, "value": lambda _: True, "default": lambda _: True, "source": one_of("file", "default")}
@@ -135,7 +136,7 @@ CONVERSATION: dict[str, Check] = {
 READY: dict[str, Check] = {"cursor": text, "type": one_of("ready")}
 EVENT: dict[str, Check] = {"cursor": text, "at": time, "type": one_of("message", "state", "peer", "contact", "request", "alert")}
 OF_EVENT: dict[str, dict[str, Check]] = {
-    "message": {"message": shaped(MESSAGE)},
+    "message": {"message": shaped(MESSAGE), "notify": truth},
     "state": {"id": ident, "state": STATE, "account": ident},
     "peer": {"peer": shaped(PEER)},
     "contact": {"contact": shaped(CONTACT)},

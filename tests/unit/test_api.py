@@ -170,6 +170,7 @@ async def test_status(monkeypatch: pytest.MonkeyPatch) -> None:
         "vault": "open",
         "unread": 0,
         "queued": 1,
+        "disk_bytes": 0,
         "warnings": [],
     }
 

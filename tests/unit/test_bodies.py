@@ -16,6 +16,7 @@ from p2pmsg.protocol.bodies import (
     SALT_BYTES,
     Body,
     ContactBody,
+    DeleteBody,
     ReadBody,
     ReadEntry,
     SettingBody,
@@ -43,6 +44,7 @@ bodies = st.one_of(
         via=st.sampled_from([None, "invite_mine", "invite_theirs"]),
         removed=st.booleans(),
     ),
+    st.builds(DeleteBody, ids, st.lists(entries, max_size=5), st.lists(ids, max_size=5)),
     st.builds(SettingBody, st.text(max_size=20).filter(str.isprintable), st.integers(-(2**63), 2**64 - 1) | st.binary() | st.none()),
 )
 
@@ -136,3 +138,12 @@ def test_fields_of_later_versions_are_passed_over() -> None:
 def test_the_key_of_a_setting_is_limited() -> None:
     assert decode_body(Kind.SETTING, raw(["k" * 64, 1])) == SettingBody("k" * 64, 1)
     refused(Kind.SETTING, raw(["k" * 65, 1]))
+
+
+def test_a_deletion_is_bounded_and_its_longest_fits_an_event() -> None:
+    entry, event = [b"d" * 32, 2**63 - 1, b"e" * 8], b"e" * 32
+    longest = raw([b"c" * 32, [entry] * limits.HAVE_LOGS, [event] * limits.DELETED_EVENTS])
+    assert decode_body(Kind.DELETE, longest) is not None and len(longest) <= limits.BODY_BYTES
+    refused(Kind.DELETE, raw([b"c" * 32, [entry] * (limits.HAVE_LOGS + 1), []]))
+    refused(Kind.DELETE, raw([b"c" * 32, [], [event] * (limits.DELETED_EVENTS + 1)]))
+    refused(Kind.DELETE, raw([b"c" * 32, [], [b"e" * 31]]))

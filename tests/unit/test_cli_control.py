@@ -8,8 +8,9 @@ import pytest
 from tests.unit.scripted import Daemon, cli, error_of
 
 FIELDS = {"running", "pid", "version", "protocol", "socket", "home", "log", "started_at", "port", "interfaces"}
-FIELDS |= {"visible_until", "vault", "unread", "queued", "warnings"}
+FIELDS |= {"visible_until", "vault", "unread", "queued", "disk_bytes", "warnings"}
 RUNNING = dict.fromkeys(FIELDS) | {"running": True, "interfaces": ["lo"], "warnings": [], "version": "1", "home": "/h", "log": "/l"}
+RUNNING["disk_bytes"] = 1
 
 
 @pytest.mark.parametrize("words", [["status"], ["daemon", "status"], ["daemon", "start"]])

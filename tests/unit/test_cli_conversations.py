@@ -93,3 +93,43 @@ def test_inbox(daemon: Daemon) -> None:
     assert lines(cli(daemon.home, "inbox", "--json").stdout) == [found]
     assert b"bob: hi" in cli(daemon.home, "inbox", "--all").stdout
     assert daemon.script.asked("inbox") == [{"all": False}, {"all": True}]
+
+
+# -- deleting
+
+DELETED = {"conversation": "c0" * 32, "deleted": 2, "still_to_deliver": 0}
+
+
+async def confirmed(params: Any, call: Any) -> dict[str, Any]:
+    assert await call.ask({"type": "confirm", "name": "Bob\x1b"}) == "yes"
+    return DELETED
+
+
+def test_deleting_a_message(daemon: Daemon) -> None:
+    daemon.script.answers["delete"] = DELETED
+    done = cli(daemon.home, "delete", "7f3a", "--json")
+    assert done.returncode == 0 and json.loads(done.stdout) == DELETED
+    assert daemon.script.asked("delete") == [{"id": "7f3a", "in": None}]
+    assert cli(daemon.home, "delete", "7f3a").stdout == b"Deleted: 2 messages.\n"
+
+
+def test_what_is_still_to_be_delivered_is_confirmed(daemon: Daemon) -> None:
+    daemon.script.answers["delete"] = confirmed
+    assert cli(daemon.home, "delete", "7f3a", "-y", "--json").returncode == 0
+    done = cli(daemon.home, "delete", "7f3a", "--json")
+    assert (done.returncode, error_of(done)["code"]) == (2, "confirmation_needed") and done.stdout == b""
+    assert "does not have this message yet" in error_of(done)["message"] and "\x1b" not in error_of(done)["message"]
+
+
+def test_a_conversation_is_deleted_only_if_that_was_confirmed(daemon: Daemon) -> None:
+    daemon.script.answers["delete"] = DELETED
+    done = cli(daemon.home, "delete", "--in", "bob", "--json")
+    assert (done.returncode, error_of(done)["code"]) == (2, "confirmation_needed") and daemon.script.asked("delete") == []
+    assert cli(daemon.home, "delete", "--in", "bob", "-y", "--json").returncode == 0
+    assert daemon.script.asked("delete") == [{"id": None, "in": "bob"}]
+
+
+@pytest.mark.parametrize("words", [[], ["7f3a", "--in", "bob"]])
+def test_one_thing_is_deleted(daemon: Daemon, words: list[str]) -> None:
+    done = cli(daemon.home, "delete", "-y", "--json", *words)
+    assert (done.returncode, error_of(done)["code"]) == (2, "usage")

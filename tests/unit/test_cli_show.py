@@ -10,7 +10,7 @@ PEOPLE = People([contact()])
 STATUS: dict[str, Any] = {
     **{"running": True, "pid": 7, "version": "1", "protocol": 1, "socket": "/s", "home": "/h", "log": "/l"},
     **{"started_at": "2026-01-01T00:00:00Z", "port": 4000, "interfaces": ["eth0", "wlan0"], "visible_until": None},
-    **{"vault": "open", "unread": 2, "queued": 1},
+    **{"vault": "open", "unread": 2, "queued": 1, "disk_bytes": 4096},
     "warnings": [{"code": "disk_low", "message": "The disk is nearly full\x1b.", "hint": "Free some space."}],
 }
 
@@ -114,8 +114,30 @@ def test_status_says_what_is_wrong() -> None:
     assert shown.endswith("Warning: The disk is nearly full\\x1b. Free some space.")
 
 
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [(0, "0 bytes"), (999, "999 bytes"), (12_345, "12.3 kB"), (999_960, "1.0 MB"), (5_000_000_000, "5.0 GB"), (7 * 10**15, "7000.0 TB")],
+)
+def test_sizes(count: int, shown: str) -> None:
+    assert show.size(count) == shown
+
+
+@pytest.mark.parametrize(
+    ("count", "waiting", "shown"),
+    [
+        (1, 0, "Deleted: 1 message."),
+        (0, 0, "Deleted: 0 messages."),
+        (5, 2, "Deleted: 5 messages. 2 of them will still be delivered, and erased here then."),
+    ],
+)
+def test_what_was_deleted(count: int, waiting: int, shown: str) -> None:
+    assert show.deleted({"conversation": "c", "deleted": count, "still_to_deliver": waiting}) == shown
+
+
 def test_status_of_a_daemon_that_does_not_run() -> None:
     stopped = dict.fromkeys(STATUS) | {"running": False, "home": "/h", "log": "/l", "version": "1", "interfaces": [], "warnings": []}
+    stopped["disk_bytes"] = 12_345
+    assert "disk:     12.3 kB" in show.status(stopped)
     assert "not running" in show.status(stopped)
 
 

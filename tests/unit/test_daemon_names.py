@@ -9,7 +9,7 @@ import pytest
 from p2pmsg.daemon import names
 from p2pmsg.daemon.people import Me, People
 from p2pmsg.errors import Ambiguous, ContactNotFound, InvalidName, NameTaken
-from p2pmsg.model.accounts import Contact, Trust
+from p2pmsg.model.accounts import Contact, Membership, Trust
 from p2pmsg.model.ids import AccountId, DeviceId, DeviceKey
 
 ME = AccountId(bytes.fromhex("cafe" + "00" * 30))
@@ -172,3 +172,45 @@ def test_an_id_that_i_and_a_contact_begin_with_is_ambiguous() -> None:
 def test_no_conversation() -> None:
     with pytest.raises(ContactNotFound):
         names.find_conversation(people(BOB), "dead")
+
+
+# -- those who were contacts
+
+
+def parted(*starts: str) -> People:
+    """Return people of whom some are known by their chains only."""
+    found = people(BOB)
+    for start in starts:
+        found.memberships[account(start)] = Membership(account(start), (), frozenset(), {}, "Dora")
+    return found
+
+
+def test_who_was_a_contact_is_found_by_id_where_the_past_counts() -> None:
+    known = parted("d0d00001")
+    there = known.direct(account("d0d00001"))
+    for typed in ("d0d0", "D0D00001", account("d0d00001").hex(), there.id.hex()[:12]):
+        assert names.find_conversation(known, typed, past=True) == (there, None)
+        with pytest.raises(ContactNotFound):
+            names.find_conversation(known, typed)
+
+
+def test_the_name_of_who_was_a_contact_leads_to_the_id() -> None:
+    with pytest.raises(ContactNotFound) as raised:
+        names.find_conversation(parted("d0d00001"), "dora", past=True)
+    assert "p2pmsg history d0d00001" in raised.value.hint
+
+
+def test_two_who_were_contacts_are_told_apart() -> None:
+    known = parted("d0d00001", "d0d00002")
+    with pytest.raises(Ambiguous) as raised:
+        names.find_conversation(known, "d0d0", past=True)
+    assert len(raised.value.candidates) == 2
+    assert names.find_conversation(known, "d0d00002", past=True)[0] == known.direct(account("d0d00002"))
+
+
+def test_the_past_hides_nobody_of_the_present() -> None:
+    known = parted("b0b00001aa")
+    assert names.find_conversation(known, "b0b00001", past=True) == (known.direct(BOB.account), BOB)
+    assert names.find_conversation(known, "me", past=True) == (known.own(), None)
+    with pytest.raises(ContactNotFound):
+        names.find_conversation(known, "zed", past=True)

@@ -28,7 +28,6 @@ from p2pmsg.errors import (
     InviteWithdrawn,
     NameTaken,
     NoNetwork,
-    NotPermitted,
     PeerUnreachable,
     StorageFull,
     UsageError,
@@ -321,10 +320,12 @@ async def test_who_is_removed_is_gone_at_once() -> None:
             await ann.send("hello?", target="Bob")
 
 
-async def test_history_is_kept_by_this_version() -> None:
-    house = House(ANN, shelf=moved_in(ANN, BOB)).start()
-    with contextlib.suppress(NotPermitted):
-        await of(house).remove(api.ContactRemove(name="Bob", history=True))
+async def test_who_is_removed_with_the_history_leaves_nothing() -> None:
+    async with neighbours(ANN, BOB) as (ann, bob):
+        await ann.send("hello", wait="delivered")
+        await of(ann).remove(api.ContactRemove(name="Bob", history=True))
+        gone = await ann.messaging().history(api.History(target=BOB.account.hex()))
+        assert gone == [] and len(await bob.history()) == 2
 
 
 async def test_who_was_removed_can_come_back_by_an_invite() -> None:

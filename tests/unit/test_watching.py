@@ -16,7 +16,7 @@ from p2pmsg.rpc import api
 from p2pmsg.storage import feed
 from tests.unit.nodes import House, moved_in, neighbours, settle
 from tests.unit.people import Person
-from tests.unit.shelves import direct, own
+from tests.unit.shelves import Shelf, direct, line, own
 
 pytestmark = pytest.mark.asyncio
 ANN, BOB, CARL = Person("Ann"), Person("Bob"), Person("Carl")
@@ -177,7 +177,30 @@ async def test_a_message_is_shown_as_it_stands_when_it_is_read() -> None:
         await ann.send("hello", wait="delivered")
         reader = await replayed(ann, since=0)
         (event,) = [event for event in reader.events if event["type"] == "message" and event["message"]["kind"] == "text"]
-        assert event["message"]["state"] == "delivered" and set(event) == {"cursor", "at", "type", "message"}
+        assert event["message"]["state"] == "delivered" and set(event) == {"cursor", "at", "type", "message", "notify"}
+
+
+async def test_only_what_is_new_of_others_is_worth_a_notice() -> None:
+    async with neighbours(ANN, BOB) as (ann, bob):
+        await bob.send("before", wait="delivered")
+        async with watched(ann, Reader(), since=0) as reader:
+            await bob.send("now", wait="delivered")
+            await ann.send("mine", wait="delivered")
+            await reader.until(lambda: len(reader.texts()) == 3)
+        notify = {event["message"]["text"]: event["notify"] for event in reader.events if event["type"] == "message"}
+        assert notify.pop("You and Bob are contacts now. You used Bob's invite.") is False
+        assert notify == {"before": False, "now": True, "mine": False}
+
+
+async def test_what_another_device_of_mine_has_shown_is_no_news() -> None:
+    house = alone()
+    events = line(Shelf(BOB), direct(ANN, BOB), ["read", "unread"])
+    async with watched(house, Reader()) as reader:
+        house.shelf.mark_read(direct(ANN, BOB).id, events[:1])
+        house.shelf.take(events, BOB)
+        house.node.wake(feed=True)
+        await reader.has(2)
+    assert [event["notify"] for event in reader.events] == [False, True]
 
 
 async def test_what_was_erased_since_is_passed_over() -> None:

@@ -1,0 +1,119 @@
+"""Deleting on all of my devices: what the user names, and what is older than `history.keep`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, Final
+
+from p2pmsg.config import limits
+from p2pmsg.config.settings import Settings, kept_s
+from p2pmsg.daemon import names, objects
+from p2pmsg.daemon.node import Node
+from p2pmsg.daemon.objects import Json
+from p2pmsg.errors import ConfirmationNeeded, MessageNotFound, P2pmsgError, UsageError
+from p2pmsg.model.ids import ConversationId
+from p2pmsg.protocol.bodies import DeleteBody
+from p2pmsg.rpc import api
+from p2pmsg.rpc.connection import Call
+from p2pmsg.storage import erasing, queries
+from p2pmsg.storage.cipher import Db
+from p2pmsg.storage.queries import MessageRow
+
+_log = logging.getLogger(__name__)
+_EVERY_S: Final = 86_400.0
+Make = Callable[[Db], Iterable[DeleteBody]]
+
+
+class Deleting:
+    """The method `delete` of the local API, and the daily round of retention."""
+
+    def __init__(self, node: Node, settings: Settings) -> None:
+        self._node = node
+        self._kept_s = kept_s(settings.history_keep)
+        self._changed = asyncio.Event()
+
+    # -- what the user names
+
+    async def delete(self, params: api.Delete, call: Call) -> Json:
+        """Delete one message, or a conversation.
+
+        Asks before it deletes a message of mine that is still to be delivered: `{"type":"confirm","name"}`, answered by `yes`.
+
+        Raises:
+            UsageError: neither or both are named. MessageNotFound, Ambiguous, ContactNotFound: nothing was deleted.
+            ConfirmationNeeded: the answer was no.
+        """
+        if (params.id is None) == (params.within is None):
+            raise UsageError("Say the ID of one message, or --in TARGET for all of a conversation.", hint="p2pmsg delete --help")
+        if params.within is not None:
+            conversation = names.find_conversation(self._node.people, params.within, past=True)[0].id
+            return await self._delete(conversation, partial(erasing.everything, conversation=conversation))
+        row = await self._message(params.id or "")
+        if (waiting := self._still_to_reach(row)) and await call.ask({"type": "confirm", "name": waiting}) != "yes":
+            raise ConfirmationNeeded("Not confirmed, so nothing was deleted.")
+        return await self._delete(row.conversation, lambda db: [DeleteBody(row.conversation, [], [row.id])])
+
+    async def _message(self, prefix: str) -> MessageRow:
+        if len(prefix) < limits.ID_CHARACTERS_MIN:
+            raise MessageNotFound(f"There is no message {prefix!r}: say {limits.ID_CHARACTERS_MIN} characters of its id or more.")
+        return await self._node.storage.ask(partial(queries.find_message, prefix=prefix))
+
+    def _still_to_reach(self, row: MessageRow) -> str | None:
+        """Return the name of a contact who does not have the message yet."""
+        people = self._node.people
+        missing = (each.account for each in row.deliveries if each.delivered_ms is None and each.account in people.contacts)
+        return next((objects.name_of(people, account) for account in missing), None)
+
+    async def _delete(self, conversation: ConversationId, make: Make) -> Json:
+        """Write what `make` returns; the bodies have left the disk when this returns."""
+        node = self._node
+
+        def job(db: Db) -> tuple[Any, ...]:
+            shown, waiting = erasing.shown_count(db, conversation), erasing.waiting_count(db, conversation)
+            events = [node.write(db, node.people.own(), body) for body in make(db)]
+            gone = shown - erasing.shown_count(db, conversation)
+            return gone, erasing.waiting_count(db, conversation) - waiting, *events
+
+        gone, waiting, *_ = await node.run_write(job, growing=False)
+        return {"conversation": conversation.hex(), "deleted": gone, "still_to_deliver": waiting}
+
+    # -- what is older than is kept
+
+    def settings_changed(self, settings: Settings) -> None:
+        """Keep messages for another time, from now on."""
+        if (kept := kept_s(settings.history_keep)) != self._kept_s:
+            self._kept_s = kept
+            self._changed.set()
+
+    async def keep_clean(self) -> None:
+        """Delete what is older than `history.keep` at once, once a day, and when the setting changes; until cancelled."""
+        while True:
+            self._changed.clear()
+            await self.sweep()
+            try:
+                async with asyncio.timeout(_EVERY_S):
+                    await self._changed.wait()
+            except TimeoutError:
+                continue
+
+    async def sweep(self) -> int:
+        """Delete what was first held here longer ago than messages are kept; return how many conversations it concerned."""
+        node = self._node
+        if self._kept_s is None or node.old_copy:
+            return 0
+        before_ms = node.clock.wall_ms() + node.links.clock_ahead_ms() - self._kept_s * 1000
+
+        def job(db: Db) -> list[Any]:
+            return [node.write(db, node.people.own(), body) for body in erasing.older_than(db, before_ms)]
+
+        try:
+            found = len(await node.run_write(job, growing=False))
+        except P2pmsgError as error:
+            _log.warning("old messages could not be deleted: %s", error)
+            return 0
+        if found:
+            _log.info("messages older than history.keep were deleted in %d conversations", found)
+        return found

@@ -117,7 +117,7 @@ class Encounters:
     # -- I ask
 
     async def add(self, word: str, params: api.ContactAdd, call: Call) -> Json:
-        """Ask a visible node, compare, and become contacts; returns when both sides have stored it.
+        """Ask a visible node, compare, and become contacts; returns when both sides have stored it. One who asks me already is answered.
 
         Raises:
             ContactNotFound, Ambiguous: nobody, or more than one, was meant.
@@ -128,8 +128,16 @@ class Encounters:
         name = names.check_name(self._node.people, params.name) if params.name is not None else None
         timeout_s = limits.COMPARE_TIMEOUT_S if params.timeout_s is None else params.timeout_s
         until = self._node.clock.now() + timeout_s
+        if name is None and (request := self._asks_already(word)) is not None:
+            return self._shown(await self._compare(request, call))
         found = await self._find(word, min(RECENT_S, timeout_s))
         return self._shown(await self._ask(found, name, call, until - self._node.clock.now()))
+
+    def _asks_already(self, word: str) -> Request | None:
+        """Return the request of who is meant: would both dial, each would see another string."""
+        requests = self._node.visibility.requests.values()
+        found = [request for request in requests if request.live and names.fold(request.row.nickname) == names.fold(word)]
+        return found[0] if found else None
 
     async def _ask(self, found: Announcement, name: str | None, call: Call, timeout_s: float) -> AccountId:
         """Dial until somebody compares with us: one attempt at a time is admitted there, so it may be another's turn."""
@@ -145,6 +153,8 @@ class Encounters:
                     finally:
                         attempt.leave()
                     await asyncio.sleep(AGAIN_S)
+                    if found.nonce not in {each.nonce for each in self._announcer.nearby(0.0)}:
+                        raise _not_in_time(nickname, compared)
         except TimeoutError as error:
             raise _not_in_time(nickname, compared) from error
 

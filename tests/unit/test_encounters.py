@@ -247,6 +247,30 @@ async def test_nobody_of_that_name() -> None:
             await bob.add("Annabel", Asked())
 
 
+async def test_who_adds_one_who_asks_already_answers_him() -> None:
+    async with nearby(ANN, BOB) as (ann, bob):
+        await ann.visible()
+        await bob.visible()
+        ann_says, bob_says = Asked(), Asked()
+        async with asyncio.TaskGroup() as tasks:
+            asking = tasks.create_task(bob.add("Ann", bob_says))
+            await ann.asked_by("Bob")
+            answering = tasks.create_task(ann.add("Bob", ann_says))
+        assert ann_says.questions.get_nowait() == bob_says.questions.get_nowait()
+        assert asking.result()["name"] == "Ann" and answering.result()["name"] == "Bob"
+
+
+async def test_who_says_goodbye_is_not_waited_for() -> None:
+    async with nearby(ANN, BOB) as (ann, bob):
+        await ann.visible()
+        ann.node.visibility.until_ms = None
+        async with asyncio.TaskGroup() as tasks:
+            asking = tasks.create_task(outcome(bob.add("Ann", Asked(), timeout_s=15)))
+            await asyncio.sleep(0.05)
+            ann.air.hide()
+        assert isinstance(asking.result(), PeerUnreachable)
+
+
 async def test_a_node_that_is_visible_no_more_lets_nobody_in() -> None:
     async with nearby(ANN, BOB) as (ann, bob):
         await ann.visible()

@@ -11,8 +11,10 @@ import pytest_asyncio
 
 from p2pmsg.config import limits
 from p2pmsg.crypto import chain
-from p2pmsg.daemon.visibility import Visibility
-from p2pmsg.model.addresses import Address
+from p2pmsg.daemon.linkage import Link
+from p2pmsg.daemon.visibility import Visibility, end_of_comparing
+from p2pmsg.errors import PeerUnreachable, SasMismatch, TimedOut
+from p2pmsg.model.addresses import Address, Path
 from p2pmsg.protocol.comparing import ENTROPY_BYTES, ComparingDialler
 from p2pmsg.protocol.messages import BYE, REFUSED
 from p2pmsg.protocol.wire import FrameReader, FrameType, plain_frame
@@ -179,6 +181,22 @@ async def test_who_compares_may_go_on_when_visible_mode_ends(ann: House) -> None
     caller.wire.take(caller.end.perform(caller.end.machine.consent(0.0)))  # type: ignore[union-attr]
     ready = FrameReader().feed(caller.wire.taken())
     assert [frame.type for frame in ready] == [FrameType.READY]
+
+
+@pytest.mark.parametrize(
+    ("code", "broken", "after_s", "error"),
+    [
+        (REFUSED, False, 3.0, SasMismatch),
+        (None, True, 3.0, SasMismatch),
+        (REFUSED, False, limits.COMPARE_TIMEOUT_S, TimedOut),
+        (None, True, limits.COMPARE_TIMEOUT_S, TimedOut),
+        (BYE, False, 3.0, PeerUnreachable),
+        (None, False, 3.0, PeerUnreachable),
+    ],
+)
+async def test_how_comparing_ends(code: int | None, broken: bool, after_s: float, error: type[Exception]) -> None:
+    link = Link(Wire(), Path.INCOMING, None, broken=broken)  # type: ignore[arg-type]
+    assert type(end_of_comparing(link, code, after_s, "Bob")) is error
 
 
 # -- what waits

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from p2pmsg import __version__
+from p2pmsg.storage.cipher import Db
 
 KEPT_S: Final = 7 * 86_400.0
 
@@ -41,6 +42,17 @@ def keep_copy(path: Path) -> Path:
 def copies(path: Path) -> list[Path]:
     """Return the copies that there are of a database: whoever deletes something for good deletes these, too."""
     return sorted(path.parent.glob(f"{path.name}.before-*"))
+
+
+def drop_copies_of(db: Db) -> bool:
+    """Delete the copies of an open database, of which something was erased for good; say whether that could be done."""
+    file = db.execute("PRAGMA database_list").fetchone()[2]
+    try:
+        if file:  # none in memory
+            drop_copies(Path(file))
+    except OSError:
+        return False
+    return True
 
 
 def drop_copies(path: Path, *, older_than_s: float = 0.0) -> None:

@@ -14,7 +14,7 @@ from p2pmsg.config import limits
 from p2pmsg.model.events import Kind
 from p2pmsg.model.ids import PREFIX_BYTES, ConversationId, DeviceId, EventId
 from p2pmsg.protocol.bodies import DeleteBody, ReadEntry
-from p2pmsg.storage import numbers
+from p2pmsg.storage import copies, numbers
 from p2pmsg.storage.cipher import Db
 from p2pmsg.storage.database import empty_journal
 
@@ -119,8 +119,10 @@ def _let_go(db: Db, which: str, parameter: int) -> None:
 
 
 def scrub(db: Db) -> None:
-    """Empty the journal of a database from which something was erased: to be called after the commit. A failure is made good later."""
-    if db in _JOURNAL_DUE and not db.conn.in_transaction and empty_journal(db):
+    """Empty the journal of a database from which something was erased, and drop its copy from before an upgrade: to be called after the
+    commit. A failure is made good later.
+    """
+    if db in _JOURNAL_DUE and not db.conn.in_transaction and empty_journal(db) and copies.drop_copies_of(db):
         _JOURNAL_DUE.discard(db)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from p2pmsg import __version__
 from p2pmsg.errors import StorageFull
-from p2pmsg.storage import copies, database
+from p2pmsg.storage import copies, database, erasing
 from p2pmsg.storage.cipher import Db
 from p2pmsg.storage.database import close_database, open_database
 from p2pmsg.storage.migrations import MIGRATIONS
@@ -101,7 +101,23 @@ def test_after_a_week_it_goes(path: Path) -> None:
     assert not copy.exists()
 
 
-def test_who_deletes_for_good_deletes_it_too(path: Path) -> None:
+def test_what_is_deleted_for_good_goes_from_it_too(path: Path) -> None:
+    db = open_database(path, KEY).db
     path.with_name("data.db.before-1").touch()
-    copies.drop_copies(path)
-    assert copies.copies(path) == []
+    erasing.scrub(db)
+    assert len(copies.copies(path)) == 1
+    erasing._JOURNAL_DUE.add(db)
+    erasing.scrub(db)
+    assert copies.copies(path) == [] and db not in erasing._JOURNAL_DUE
+    close_database(db)
+
+
+def test_a_copy_that_cannot_be_deleted_now_is_tried_again(path: Path) -> None:
+    db = open_database(path, KEY).db
+    path.with_name("data.db.before-1").mkdir()
+    assert copies.drop_copies_of(db) is False
+    close_database(db)
+
+
+def test_in_memory_there_are_none() -> None:
+    assert copies.drop_copies_of(database.open_memory()) is True

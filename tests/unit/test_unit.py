@@ -139,6 +139,17 @@ def test_a_service_that_does_not_start_says_what_systemd_said(systemd: Systemd, 
         unit.install(profile)
 
 
+def test_a_start_goes_by_the_service_where_there_is_one(systemd: Systemd, profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unit.process, "start", lambda profile: {"running": True})
+    assert unit.start(profile) == {"running": True} and systemd.told() == []
+    unit.install(profile)
+    systemd.told()
+    unit.start(profile)
+    assert systemd.told() == ["start p2pmsg.service"]
+    (systemd.state / "gone").touch()
+    assert unit.start(profile) == {"running": True}
+
+
 def test_every_home_and_profile_has_a_unit_of_its_own(tmp_path: Path) -> None:
     places = [(tmp_path / "a", "default", True), (tmp_path / "b", "default", True), (tmp_path / "a", "work", True)]
     places += [(tmp_path, "default", False), (tmp_path, "work", False)]

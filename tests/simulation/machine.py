@@ -255,6 +255,10 @@ class Machine:
 
         node.submit_write(job, lambda result: None)
 
+    def doors_to(self, other: Machine) -> set[bytes]:
+        """Return the gate keys of the pair. After a removal by one side and an invite whose use broke off the two may have none in common."""
+        return {row.key for row in self.node.people.gates if row.account == other.account}
+
     def remove(self, other: Machine) -> None:
         """Part from a contact, as `contact remove` does."""
         node = self.node

@@ -206,10 +206,11 @@ class World:
                 machine.strips_bodies = False
                 machine.crash()
             machine.start()
+        self.run(1.0)  # a removal that was just ordered is stored first
         for inviter, guest in list(self.wanted):
             a, b = self.machines[inviter], self.machines[guest]
-            if not (a.knows(b) and b.knows(a)):
-                self._join_again(inviter, guest)
+            if not (a.knows(b) and b.knows(a) and a.doors_to(b) & b.doors_to(a)):
+                self._join_again(inviter, guest)  # his `contact add` has failed, so the guest repeats it
         for machine in self.machines.values():
             assert machine.process is not None
             machine.process.announce()

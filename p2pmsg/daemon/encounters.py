@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
 from functools import partial
 
 from p2pmsg.config import limits
 from p2pmsg.crypto.sas import Strings
 from p2pmsg.daemon import names, objects
 from p2pmsg.daemon.announcer import Announcer
-from p2pmsg.daemon.linkage import Joining, Link
+from p2pmsg.daemon.attempts import Attempt, Outcome, confirm, settle
+from p2pmsg.daemon.linkage import Link
 from p2pmsg.daemon.node import Node
 from p2pmsg.daemon.objects import Json
-from p2pmsg.daemon.visibility import Request, end_of_comparing
+from p2pmsg.daemon.visibility import Request
 from p2pmsg.errors import (
     Ambiguous,
     ContactNotFound,
@@ -26,10 +26,8 @@ from p2pmsg.errors import (
     TimedOut,
     UsageError,
 )
-from p2pmsg.model.addresses import Address
 from p2pmsg.model.ids import AccountId
 from p2pmsg.network.announcements import Announcement
-from p2pmsg.protocol.messages import BYE, REFUSED, CompareStrings
 from p2pmsg.rpc import api
 from p2pmsg.rpc.connection import Call
 
@@ -40,8 +38,6 @@ RECENT_S = 5.0
 """Who was heard so shortly before a look counts, too: an answer that was just given is not given again."""
 _LOOK_S = 0.5
 _PREFIX_MIN = 4
-Outcome = asyncio.Future[P2pmsgError | None]
-"""How comparing ends: None where the two are contacts."""
 
 
 class Encounters:
@@ -145,7 +141,7 @@ class Encounters:
         try:
             async with asyncio.timeout(timeout_s):
                 while True:
-                    attempt = _Attempt(self._node, nickname, name)
+                    attempt = Attempt(self._node, nickname, name)
                     try:
                         if (admitted := await attempt.dial(self._announcer.addresses_of(found))) is not None:
                             compared = True
@@ -158,9 +154,9 @@ class Encounters:
         except TimeoutError as error:
             raise _not_in_time(nickname, compared) from error
 
-    async def _confirmed(self, attempt: _Attempt, link: Link, strings: Strings, call: Call) -> AccountId:
+    async def _confirmed(self, attempt: Attempt, link: Link, strings: Strings, call: Call) -> AccountId:
         try:
-            await _confirm(call, strings, attempt.outcome, partial(self._node.linkage.consent, link.number))
+            await confirm(call, strings, attempt.outcome, partial(self._node.linkage.consent, link.number))
         except SasMismatch:
             attempt.refuse()
             raise
@@ -199,11 +195,11 @@ class Encounters:
 
     async def _compare(self, request: Request, call: Call) -> AccountId:
         outcome: Outcome = asyncio.get_running_loop().create_future()
-        link, tell = request.link, partial(_settle, outcome)
+        link, tell = request.link, partial(settle, outcome)
         assert link is not None and request.strings is not None
         request.ended.append(tell)
         try:
-            await _confirm(call, request.strings, outcome, partial(self._node.linkage.consent, link.number))
+            await confirm(call, request.strings, outcome, partial(self._node.linkage.consent, link.number))
         except SasMismatch:
             self._node.visibility.forget(request)
             self._node.linkage.refuse(link.number)
@@ -258,102 +254,8 @@ class Encounters:
         return found[0]
 
 
-class _Attempt:
-    """One try at a visible node: all its addresses are dialled at once, and the link counts that it lets in."""
-
-    def __init__(self, node: Node, nickname: str, name: str | None) -> None:
-        self.outcome: Outcome = asyncio.get_running_loop().create_future()
-        self.link: Link | None = None
-        self.strings: Strings | None = None
-        self._node, self._nickname, self._name = node, nickname, name
-        self._links: list[Link] = []
-        self._lost = 0
-        self._since = 0.0
-        self._known = asyncio.Event()
-
-    async def dial(self, addresses: Sequence[Address]) -> tuple[Link, Strings] | None:
-        """Return the link on which there is something to compare; None where none was let in."""
-        for address in addresses[: limits.ADDRESSES_PER_CONTACT]:
-            joining = Joining(self._name, self._opened, self._failed, self._compare)
-            self._links.append(self._node.dial_nearby(address, joining))
-        if self._links:
-            await self._known.wait()
-        return None if self.link is None or self.strings is None else (self.link, self.strings)
-
-    def _compare(self, link: Link, compare: CompareStrings) -> None:
-        if self.link is None:
-            self.link, self.strings, self._since = link, compare.strings, self._node.clock.now()
-            self._known.set()
-        else:
-            self._node.linkage.close(link.number, BYE)
-
-    def _opened(self) -> None:
-        _settle(self.outcome, None)
-
-    def _failed(self, reason: Exception | bool) -> None:
-        self._lost += 1
-        if self.link is not None and self._node.linkage.get(self.link.number) is None:
-            after_s = self._node.clock.now() - self._since
-            ended = end_of_comparing(self.link, REFUSED if reason else None, after_s, self._nickname)
-            _settle(self.outcome, reason if isinstance(reason, P2pmsgError) else ended)
-        if self._lost == len(self._links):
-            self._known.set()
-
-    def refuse(self) -> None:
-        """Say no."""
-        if self.link is not None:
-            self._node.linkage.refuse(self.link.number)
-
-    def leave(self) -> None:
-        """Give up whatever is not open."""
-        for link in self._links:
-            if link.channel is None:
-                link.joining = None
-                self._node.linkage.close(link.number, BYE)
-
-
 def _not_in_time(nickname: str, compared: bool) -> P2pmsgError:
     if compared:
         waits = "Your request waits there. Ask them to type: p2pmsg contact requests"
         return TimedOut(f"{nickname} has not said yes in time. Nothing was stored.", hint=waits)
     return PeerUnreachable(f"{nickname} lets nobody in now. Nothing was stored.", hint="p2pmsg contact nearby shows who is visible now.")
-
-
-async def _confirm(call: Call, strings: Strings, outcome: Outcome, consent: Callable[[], None]) -> None:
-    """Let my user compare, and wait for the other's answer; what ends the link meanwhile ends the question, too.
-
-    Raises:
-        SasMismatch: my user did not say yes; else what the outcome is.
-    """
-    line = await _answer(call, strings, outcome)
-    if line is not None:
-        if line.strip().lower() != "yes":
-            raise SasMismatch("You did not say yes. Nothing was stored.")
-        consent()
-    error = await outcome
-    if error is not None:
-        raise error
-
-
-async def _answer(call: Call, strings: Strings, outcome: Outcome) -> str | None:
-    """Return what my user says; None where that is needless by then."""
-    try:
-        async with asyncio.timeout(None) as asking:
-
-            def hurry(_: Outcome) -> None:
-                if not answered:
-                    asking.reschedule(0.0)
-
-            answered: list[str] = []
-            outcome.add_done_callback(hurry)
-            answered.append(await call.ask({"type": "sas", "numbers": list(strings.numbers), "emoji": list(strings.emoji)}))
-    except TimeoutError:
-        return None
-    finally:
-        outcome.remove_done_callback(hurry)
-    return answered[0]
-
-
-def _settle(outcome: Outcome, error: P2pmsgError | None) -> None:
-    if not outcome.done():
-        outcome.set_result(error)

@@ -22,6 +22,7 @@ COMMANDS = {
     "profile": "p2pmsg.cli.identity:profile",
     "daemon": "p2pmsg.cli.control:daemon",
     "status": "p2pmsg.cli.control:status",
+    "doctor": "p2pmsg.cli.doctor:doctor",
     "config": "p2pmsg.cli.settings:config",
     "wipe": "p2pmsg.cli.wipe:wipe",
     "demo": "p2pmsg.cli.demo:demo",

@@ -17,6 +17,7 @@ from p2pmsg.daemon import objects
 from p2pmsg.daemon.announcer import Announcer
 from p2pmsg.daemon.deleting import Deleting
 from p2pmsg.daemon.encounters import Encounters
+from p2pmsg.daemon.health import Health
 from p2pmsg.daemon.home import Profile
 from p2pmsg.daemon.messaging import Messaging
 from p2pmsg.daemon.names import check_own_name
@@ -76,10 +77,12 @@ class Api:
         watching = Watching(node, worker)
         self.deleting = Deleting(node, settings)
         self.notices = Notices(node, settings)
+        self._health = Health(node, worker, announcer, endpoint, settings)
         self._methods: dict[str, Callable[..., Awaitable[object]]] = {
             "whoami": self.whoami,
             "profile.set": self.profile_set,
             "status": self.status,
+            "doctor": self._health.doctor,
             "peers": self.peers,
             "contact.invite": relations.invite,
             "contact.invites": relations.invites,
@@ -114,6 +117,7 @@ class Api:
         self._messaging.settings_changed(settings)
         self.deleting.settings_changed(settings)
         self.notices.settings_changed(settings)
+        self._health.settings_changed(settings)
 
     async def whoami(self, params: api.Whoami) -> Json:
         return self._identity()

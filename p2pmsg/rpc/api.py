@@ -41,6 +41,12 @@ class Status(Params):
     """How the daemon fares."""
 
 
+class Doctor(Params):
+    """What the daemon alone can tell of `doctor`'s rows; takes seconds. `with` names a contact, who is asked what it hears of me."""
+
+    who: str | None = field(default=None, name="with")
+
+
 class ContactInvite(Params):
     """Make a single-use invite."""
 
@@ -187,6 +193,7 @@ METHODS: dict[str, type[Params]] = {
     "whoami": Whoami,
     "profile.set": ProfileSet,
     "status": Status,
+    "doctor": Doctor,
     "visible.on": VisibleOn,
     "visible.off": VisibleOff,
     "contact.invite": ContactInvite,

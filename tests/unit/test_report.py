@@ -1,0 +1,95 @@
+"""The report: what helps is in it, what is nobody's business is not."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from p2pmsg.crypto import vault
+from p2pmsg.daemon import report
+from p2pmsg.daemon.home import Profile
+from p2pmsg.daemon.rows import Row
+from p2pmsg.errors import FileExists, HomeUnusable
+from tests.unit.scripted import ANN, BOB, Daemon, contact
+
+CANARY = "canary"
+ROWS = [Row("with", False, f"Bob Kanari is silent; {BOB} too.", f"on Bob Kanari's machine: p2pmsg doctor {ANN}")]
+
+
+@pytest.fixture
+def profile(daemon: Daemon) -> Profile:
+    daemon.script.answers |= {
+        "contact.list": [contact(name="Bob Kanari", nickname="bobby-canary")],
+        "whoami": {"name": "Ann Canary", "device_name": "canary-laptop"},
+        "peers": [{"device_name": "Bob's canary"}],
+    }
+    made = Profile(daemon.home, "default", True)
+    made.key.unlink()
+    vault.create(made.key)
+    made.config.write_text(
+        '[discovery]\nstatic = ["canary.example:4000"]\ninterfaces = ["lo"]\n'
+        '[notify]\ncommand = "curl -H canary-secret"\n[log]\nlevel = "debug"\n'
+    )
+    lines = (f"link 3 with {BOB[:16]} opened", "the static peer canary.example cannot be found", "Ann Canary wrote P2PMSG:AB2CANARYCANARY7")
+    made.log.write_text("\n".join(lines) + "\n")
+    return made
+
+
+def test_no_secret_no_name_and_no_whole_id(profile: Profile, tmp_path: Path) -> None:
+    report.write(tmp_path / "report", ROWS, profile)
+    text = (tmp_path / "report").read_text()
+    master = json.loads(profile.key.read_text())["key"]
+    for secret in (
+        CANARY,
+        "Canary",
+        "CANARY",
+        "Bob Kanari",
+        "kanari",
+        master,
+        vault.database_key(vault.open_key(profile.key)).hex(),
+        ANN,
+        BOB,
+    ):
+        assert secret not in text, secret
+    assert str(Path.home()) not in text or str(Path.home()) == "/"
+
+
+def test_what_helps_is_there(profile: Profile, tmp_path: Path) -> None:
+    report.write(tmp_path / "report", ROWS, profile)
+    found = json.loads((tmp_path / "report").read_text())
+    assert found["versions"]["p2pmsg"] and found["versions"]["aioquic"] and found["interfaces"] is not None
+    assert found["rows"][0] | {"detail": "", "hint": ""} == {"check": "with", "ok": False, "detail": "", "hint": ""}
+    assert found["settings"] == {
+        "discovery.static": "set",
+        "discovery.interfaces": ["lo"],
+        "notify.command": "set",
+        "log.level": "debug",
+    }
+    assert found["log"][0] == f"link 3 with {BOB[:8]}… opened"
+
+
+def test_for_its_owner_alone_and_never_over_another_file(profile: Profile, tmp_path: Path) -> None:
+    path = tmp_path / "report"
+    report.write(path, [], profile)
+    before = path.read_text()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    with pytest.raises(FileExists):
+        report.write(path, [], profile)
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(FileExists):
+        report.write(tmp_path / "link", [], profile)
+    assert path.read_text() == before
+    with pytest.raises(HomeUnusable):
+        report.write(tmp_path / "no" / "folder", [], profile)
+
+
+def test_without_a_daemon_a_log_or_readable_settings(home: Path, tmp_path: Path) -> None:
+    nobody = Profile(home, "default", True)
+    nobody.folder.mkdir(parents=True)
+    nobody.config.write_text("what?")
+    report.write(tmp_path / "report", [], nobody)
+    found = json.loads((tmp_path / "report").read_text())
+    assert found["log"] == [] and found["settings"] == {"fault": "the file cannot be read"}

@@ -54,8 +54,11 @@ def get(session: Session, key: str) -> None:
 def set_(session: Session, key: str, value: str) -> None:
     """Change a setting; lists are comma-separated."""
     from p2pmsg.config import edit
+    from p2pmsg.config.settings import NO_EFFECT_YET
 
     session.show(edit.set_(_own_file(session), key, value), lambda each: f"{each['key']} = {show.setting(each['value'])}")
+    if key in NO_EFFECT_YET and not session.json:
+        output.note("It is stored, but has no effect in this version.")
     _say_when(session, key)
 
 
@@ -90,8 +93,8 @@ def _own_file(session: Session) -> Path:
 
 def _say_when(session: Session, key: str) -> None:
     """Say that a daemon has to be restarted, if one runs and has to."""
-    from p2pmsg.config.settings import AT_ONCE
+    from p2pmsg.config.settings import AT_ONCE, NO_EFFECT_YET
     from p2pmsg.daemon import home, lock
 
-    if not session.json and key not in AT_ONCE and lock.holder(home.locate(os.environ, session.profile)) is not None:
+    if not session.json and key not in AT_ONCE | NO_EFFECT_YET and lock.holder(home.locate(os.environ, session.profile)) is not None:
         output.note(output.of_profile("The daemon takes it up at its next start: p2pmsg daemon restart", session.profile))

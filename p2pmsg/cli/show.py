@@ -137,8 +137,8 @@ def sender(found: Object, people: People) -> str:
 
 
 def settings(found: Sequence[Object]) -> str:
-    """List settings and where their values come from."""
-    return text.table([[each["key"], setting(each["value"]), f"({each['source']})"] for each in found])
+    """List settings, where their values come from, and what would hold without the file."""
+    return text.table([[each["key"], setting(each["value"]), _source(each)] for each in found])
 
 
 def setting(value: object) -> str:
@@ -154,6 +154,13 @@ def step(found: Object) -> str:
     """Say how a step of the demo went."""
     detail = text.body(found["detail"] or "", indent=" " * 16)
     return f"{'ok  ' if found['ok'] else 'FAIL'}  {found['elapsed_s']:6.2f} s  {text.line(found['step'])}: {detail}"
+
+
+def _source(found: Object) -> str:
+    from p2pmsg.config.settings import NO_EFFECT_YET
+
+    default = f"; default: {setting(found['default']) or 'empty'}" if found["source"] == "file" else ""
+    return f"({found['source']}{default}){'  no effect in this version' if found['key'] in NO_EFFECT_YET else ''}"
 
 
 def _contact_row(found: Object) -> list[str]:

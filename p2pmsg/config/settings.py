@@ -160,6 +160,9 @@ RULES: dict[str, Callable[[Any], None]] = {
 AT_ONCE = frozenset({"discovery.interfaces", "discovery.static", "receipts.read", "log.level", "history.keep", "notify.command"})
 """Keys whose change counts for a daemon that runs; the others count from its next start."""
 
+NO_EFFECT_YET = frozenset({"typing", "media.auto_bytes", "media.quota_bytes", "media.folder", "media.rate_bytes_s", "lock.idle_s"})
+"""Keys that later versions heed."""
+
 MEANINGS: dict[str, str] = {
     "typing": "Tell others while I type (has no effect yet).",
     "discovery.paths": "Ways to find others; what is left out is not used.",
@@ -240,7 +243,7 @@ def checked(key: str, value: object) -> Any:
             _check_text(value)
         RULES[key](value)
     except ValueError as error:
-        raise InvalidValue(f"{key} cannot be {value!r}: {error}.") from None
+        raise InvalidValue(f"{key} cannot be {value!r}: {error}.", hint=_example(key, default)) from None
     return value
 
 
@@ -262,6 +265,18 @@ def default_of(key: str) -> Any:
         near = difflib.get_close_matches(key, RULES, n=3)
         raise KeyNotFound(f"There is no setting {key!r}{_nearest(key, RULES)}.", candidates=near)
     return DEFAULTS[key]
+
+
+def _example(key: str, default: Any) -> str:
+    """Return the command that sets a key to something that it can be."""
+    examples = {
+        "history.keep": "90d",
+        "discovery.interfaces": "eth0",
+        "discovery.static": "192.0.2.7:4000",
+        "notify.command": "notify-send",
+    }
+    found = ",".join(default) if isinstance(default, tuple) else str(default).lower() if isinstance(default, bool) else str(default)
+    return f"p2pmsg config set {key} {examples.get(key) or found}"
 
 
 def _checked_list(rule: Callable[[Any], None], value: object) -> tuple[str, ...]:

@@ -61,3 +61,35 @@ def test_a_restart_is_named_only_where_a_daemon_runs_and_needs_it(home: Path, fo
         assert b"daemon restart" in cli(home, "config", "unset", "listen.port").stderr
         assert cli(home, "config", "set", "log.level", "debug").stderr == b""
         assert cli(home, "config", "set", "listen.port", "4000", "--json").stderr == b""
+
+
+def test_what_has_no_effect_yet_is_said(home: Path, folder: Path) -> None:
+    assert cli(home, "config", "set", "lock.idle_s", "60").stderr == b"It is stored, but has no effect in this version.\n"
+    assert cli(home, "config", "set", "typing", "off", "--json").stderr == b""
+    assert cli(home, "config", "set", "history.keep", "90d").stderr == b""
+    lines = [line.split("  ") for line in cli(home, "config", "list").stdout.decode().splitlines()]
+    marked = {words[0] for words in lines if words[-1] == "no effect in this version"}
+    assert {"lock.idle_s", "typing", "media.folder"} < marked and "history.keep" not in marked
+
+
+def test_the_default_of_what_is_set_is_shown(home: Path, folder: Path) -> None:
+    cli(home, "config", "set", "log.level", "debug")
+    cli(home, "config", "set", "notify.command", "say")
+    lines = cli(home, "config", "list").stdout.decode().splitlines()
+    assert any(line.startswith("log.level") and "debug" in line and "(file; default: info)" in line for line in lines)
+    assert any("(file; default: empty)" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "hint"),
+    [
+        ("log.level", "loud", "p2pmsg config set log.level info"),
+        ("typing", "perhaps", "p2pmsg config set typing true"),
+        ("history.keep", "long", "p2pmsg config set history.keep 90d"),
+        ("discovery.paths", "magic", "p2pmsg config set discovery.paths mdns,beacon,last_known,static,dns_sd,hint"),
+    ],
+)
+def test_a_value_that_cannot_be_names_one_that_can(home: Path, folder: Path, key: str, value: str, hint: str) -> None:
+    error = error_of(cli(home, "config", "set", key, value, "--json"))
+    assert error["hint"] == hint
+    assert cli(home, *hint.split()[1:]).returncode == 0

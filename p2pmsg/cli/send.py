@@ -9,13 +9,16 @@ import click
 
 from p2pmsg.cli import output
 from p2pmsg.cli.grammar import SECONDS, TEXT, Command, command
-from p2pmsg.cli.session import Session, utf8
+from p2pmsg.cli.session import Session, can_ask, utf8
+from p2pmsg.cli.times import now, shown
 from p2pmsg.config import limits
 from p2pmsg.errors import EmptyText, TextTooLong, TimedOut, UsageError
 
+_UNKNOWN = "What was accepted stays accepted: p2pmsg history NAME shows it."
 STATES = ("queued", "sent", "delivered", "read")
 _WITH_VALUE = {"--wait", "--timeout", "--key"}
 _HELP = {"-h", "--help"}
+_OPTIONS = ("--json", "--help", *sorted(_WITH_VALUE))
 
 
 class Send(Command):
@@ -33,29 +36,55 @@ def refuse_lookalikes(args: list[str]) -> None:
     in the midst of the text, which would lose it.
     """
     head = args[: args.index("--")] if "--" in args else args
+    words, options, inside = _taken_apart(head)
+    text = words[1:] + args[len(head) + 1 :]
+    if inside:
+        raise _lookalike(inside, words[0], text, options)
+    for place, word in enumerate(words):
+        sole = place == 1 == len(words) - 1 and head is args
+        if word.startswith("-") and word != "-" and not (word in _HELP and (place == 0 or sole)):
+            raise _lookalike(word, words[0], text, options) if place else _no_option(word)
+
+
+def _taken_apart(head: list[str]) -> tuple[list[str], list[str], str]:
+    """Return target and words of the text, the options around them, and the first option that stands in the midst of the text."""
     words: list[str] = []
+    options: list[str] = []
+    behind: list[str] = []
     inside = ""
     rest = iter(head)
     for word in rest:
         if word == "--json" or word.partition("=")[0] in _WITH_VALUE:
-            inside = word if len(words) > 1 else ""
-            if word in _WITH_VALUE:
-                next(rest, None)
+            behind += [word, *([value] if word in _WITH_VALUE and (value := next(rest, None)) is not None else [])]
             continue
-        if inside:
-            raise _lookalike(inside, words[0])
+        if len(words) > 1:
+            inside = inside or (behind[0] if behind else "")
+            words += behind
+        else:
+            options += behind
+        behind = []
         words.append(word)
-    for place, word in enumerate(words):
-        sole = place == 1 == len(words) - 1 and head is args
-        if word.startswith("-") and word != "-" and not (word in _HELP and (place == 0 or sole)):
-            raise _lookalike(word, words[0] if place else "NAME")
+    return words, options + behind, inside
 
 
-def _lookalike(word: str, target: str) -> UsageError:
-    from shlex import quote
+def _lookalike(word: str, target: str, text: list[str], options: list[str]) -> UsageError:
+    from shlex import join
 
-    hint = f"Put -- before the text, and options before that: p2pmsg send {quote(target)} -- {quote(word)}"
-    return UsageError(f"{word!r} looks like an option.", hint=hint)
+    hint = f"Put -- before the text, and options before that: p2pmsg send {join([*options, target])} -- {join(text)}"
+    return UsageError(f"{word!r} looks like an option{_nearest(word)}.", hint=hint)
+
+
+def _no_option(word: str) -> UsageError:
+    if word.partition("=")[0] == "--profile":
+        return UsageError("--profile stands before the command.", hint="p2pmsg --profile NAME send NAME TEXT")
+    return UsageError(f"{word!r} is no option of send{_nearest(word)}.", hint="p2pmsg send --help; or p2pmsg send NAME -- TEXT")
+
+
+def _nearest(word: str) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(word.partition("=")[0], _OPTIONS, n=1) if word.startswith("--") and word not in _OPTIONS else []
+    return f" (did you mean {near[0]}?)" if near else ""
 
 
 @command("send", cls=Send)
@@ -74,10 +103,37 @@ def send(session: Session, target: str, words: tuple[str, ...], wait: str | None
         raise EmptyText("There is no text to send.")
     if len(text.encode()) > limits.TEXT_BYTES:
         raise TextTooLong(f"The text has more than {limits.TEXT_BYTES:,} bytes.")
-    sent = session.call("send", target=target, text=text, wait=wait, timeout_s=timeout, key=key)
+    before = now()
+    sent = _stored(session, target, text, wait, timeout, key)
     session.show(sent, _said)
+    if not session.json and (sent["text"] != text or sent["sent_at"] < before):
+        output.note(f"Already sent under this key at {shown(sent['sent_at'])}; nothing was sent now.")
     if wait is not None and sent["state"] in STATES[: STATES.index(wait)]:
-        raise TimedOut(f"The message is stored and {sent['state']}, but not {wait} within {timeout:g} s.")
+        hint = "The other side has it and has not read it yet." if sent["state"] == "delivered" else None
+        raise TimedOut(f"The message is stored and {sent['state']}, but not {wait} within {timeout:g} s.", hint=hint)
+
+
+def _stored(session: Session, target: str, text: str, wait: str | None, timeout: float, key: str | None) -> dict[str, Any]:
+    """Return the message as it stands when the waiting is over. It is stored before that begins, so Ctrl-C can say which one it is."""
+    if wait is None:
+        return _call(session, target=target, text=text, timeout_s=timeout, key=key)
+    key = key if key is not None else f"wait-{os.urandom(8).hex()}"
+    sent: dict[str, Any] | None = None
+    try:
+        sent = _call(session, target=target, text=text, timeout_s=timeout, key=key)
+        return _call(session, target=target, text=text, wait=wait, timeout_s=timeout, key=key)
+    except KeyboardInterrupt:
+        if sent is not None:
+            session.show(sent, _said)
+        if not session.json:
+            which = f"The message is stored ({sent['id'][:16]}) and will be delivered." if sent is not None else _UNKNOWN
+            output.note(f"\n{which}")
+        raise
+
+
+def _call(session: Session, **params: Any) -> dict[str, Any]:
+    sent: dict[str, Any] = session.call("send", **params)
+    return sent
 
 
 def _said(sent: dict[str, Any]) -> str:
@@ -86,6 +142,8 @@ def _said(sent: dict[str, Any]) -> str:
 
 def _from_stdin() -> str:
     """Return standard input less one final newline; reads no more of it than a message can hold."""
+    if can_ask():
+        output.note("Type the text; Ctrl-D ends it.")
     taken = bytearray()
     while len(taken) <= limits.TEXT_BYTES + 1 and (data := os.read(output.STDIN, 65_536)):
         taken += data

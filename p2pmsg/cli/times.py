@@ -63,6 +63,11 @@ def shown(time: str | None, now: datetime | None = None) -> str:
     return local.strftime("%H:%M" if local.date() == (now or _now()).astimezone().date() else "%Y-%m-%d %H:%M")
 
 
+def now() -> str:
+    """Return what our clock says, as the local API writes it."""
+    return _now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def by_our_clock(time: str, skew_s: float) -> str:
     """Return what our clock said when one that is `skew_s` ahead of it said this."""
     from datetime import datetime, timedelta

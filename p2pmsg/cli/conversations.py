@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from functools import partial
+from shlex import quote
 from typing import Any
 
 import click
 
-from p2pmsg.cli import show, text
+from p2pmsg.cli import output, show, text
 from p2pmsg.cli.grammar import INSTANT, TEXT, command
 from p2pmsg.cli.session import Session
+from p2pmsg.cli.times import shown
 from p2pmsg.config.limits import RPC_LIST
 from p2pmsg.errors import UsageError
 
@@ -35,7 +38,18 @@ def history(session: Session, target: str, count: int, before: str | None, after
     if before is not None and after is not None:
         raise UsageError("Say --before or --after, not both.", hint="p2pmsg history --help")
     found = _history(session, target, count, before, after, since)
-    session.show_all(found, lambda each: show.messages(each, session.people), nothing="Nothing was said yet.")
+    nothing = "Nothing was said yet." if since is None else f"Nothing since {shown(since)}."
+    session.show_all(found, lambda each: show.messages(each, session.people), nothing=nothing)
+    if not session.json and os.isatty(output.STDERR) and len(found) == count:
+        where = {"after": found[-1]["id"]} if after is not None else {"before": found[0]["id"]}
+        if session.call("history", target=target, n=1, since=since, **where):
+            _say_more(session, target, where)
+
+
+def _say_more(session: Session, target: str, where: dict[str, str]) -> None:
+    option, identity = where.popitem()
+    advice = f"… more: p2pmsg history {quote(target)} --{option} {identity[:16]}"
+    output.note(output.of_profile(text.line(advice), session.profile))
 
 
 @command("read")

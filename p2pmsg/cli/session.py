@@ -98,7 +98,7 @@ class Session:
         sys.stderr.write(f"{question} [y/N] ")
         sys.stderr.flush()
         if read_line().strip().lower() not in ("y", "yes"):
-            raise ConfirmationNeeded("Not confirmed, so nothing was changed.")
+            raise ConfirmationNeeded("Nothing was changed.", hint="")
 
 
 def can_ask() -> bool:
@@ -116,6 +116,8 @@ def read_line(limit: int = LINE_BYTES) -> str:
         taken += byte
         if len(taken) > limit:
             raise UsageError(f"The line on standard input is longer than {limit} bytes.")
+    if not byte and can_ask():
+        output.note("")  # Ctrl-D leaves the cursor behind the question
     return utf8(bytes(taken))
 
 

@@ -8,9 +8,13 @@ from typing import Any
 from p2pmsg.cli import output, text
 from p2pmsg.cli.people import People, label
 from p2pmsg.cli.times import by_our_clock, shown
+from p2pmsg.model import plain
 
 Object = dict[str, Any]
 SKEW_WORTH_SAYING_S = 600
+PREVIEW_CHARACTERS = 60
+ID_CHARACTERS = 8
+"""Of an id, where lines are only to be matched with each other."""
 LEAST_COLUMNS = 16
 """Of the last column, below which a table that is too wide becomes a list."""
 
@@ -95,16 +99,19 @@ def conversations(found: Sequence[Object], people: People) -> str:
     return _listing([["NAME", "UNREAD", "LAST", ""], *(_conversation_row(each, people) for each in found)])
 
 
-def message(found: Object, people: People) -> str:
-    """Return a message as one line, more where its text has more; those are indented and so cannot pass for another message."""
-    when = _moment(found)
+def message(found: Object, people: People, *, remark: bool = True, watched: bool = False) -> str:
+    """Return a message as one line, more where its text has more; those are indented and so cannot pass for another message.
+
+    Mine with its state if `remark`; if `watched`, with the start of its id and, where it is mine, to whom.
+    """
+    when = _moment(found) + (f"  {found['id'][:ID_CHARACTERS]}" if watched else "")
     if found["kind"] == "system":
         return f"{when}  * {text.line(found['text'])}"
     if found["kind"] == "unknown":
         return f"{when}  * {sender(found, people)}: {text.line(found['text'] or '')}"
-    head = f"{when}  {sender(found, people)}: "
+    head = f"{when}  {sender(found, people)}{_towards(found, people) if watched else ''}: "
     body = text.body(found["text"] or "", indent=" " * min(text.width(head), 20))
-    return head + body + _remark(found)
+    return head + body + (_remark(found) if remark else "")
 
 
 def messages(found: Sequence[Object], people: People) -> str:
@@ -191,8 +198,17 @@ def _peer_row(found: Object, people: People, me: str) -> list[str]:
 def _conversation_row(found: Object, people: People) -> list[str]:
     last = found["last"]
     name = people.label(found["account"], found["name"]) if found["kind"] == "direct" else text.line(found["name"])
-    words = f"{sender(last, people)}: {text.line(last['text'] or '')[:60]}" if last else ""
-    return [name, str(found["unread"] or "-"), shown(_sent_at(last) if last else None), words]
+    return [name, str(found["unread"] or "-"), shown(_sent_at(last) if last else None), _preview(last, people) if last else ""]
+
+
+def _preview(found: Object, people: People) -> str:
+    words = plain.summary(found["text"] or "", PREVIEW_CHARACTERS)
+    return f"* {words}" if found["kind"] == "system" else f"{sender(found, people)}: {words}"
+
+
+def _towards(found: Object, people: People) -> str:
+    to = ", ".join(people.label(each["account"], each["name"]) for each in found["deliveries"])
+    return f" → {to or 'me'}" if found["mine"] else ""
 
 
 def _remark(found: Object) -> str:

@@ -61,7 +61,7 @@ def describe(session: Session, event: dict[str, Any]) -> str:
     if kind == "ready":
         return f"Watching from {text.line(str(event['cursor']))}; Ctrl-C ends."
     if kind == "message":
-        return show.message(event["message"], session.people)
+        return show.message(event["message"], session.people, watched=True)
     if kind == "contact":
         session.people.learn(event["contact"])
         return f"{shown(event['at'])}  contact {show.name(event['contact'])}"
@@ -69,5 +69,5 @@ def describe(session: Session, event: dict[str, Any]) -> str:
         peer = event["peer"]
         return f"{shown(event['at'])}  {session.people.label(peer['account'], peer['name'])} is {'here' if peer['online'] else 'away'}"
     if kind == "state":
-        return f"{shown(event['at'])}  {event['id'][:16]} is {event['state']}"
+        return f"{shown(event['at'])}  {event['id'][: show.ID_CHARACTERS]} is {event['state']}"
     return f"{shown(event['at'])}  {text.line(kind)}"

@@ -9,6 +9,7 @@ from p2pmsg.config import limits
 from p2pmsg.errors import ContactNotFound
 from p2pmsg.rpc.api import History
 from tests.unit.scripted import BOB, Daemon, cli, error_of, message
+from tests.unit.terminal import terminal
 
 ALL = [message(f"text {number}", number) for number in range(2500)]
 
@@ -53,6 +54,31 @@ def test_since_is_sent_as_a_moment(daemon: Daemon) -> None:
     daemon.script.answers["history"] = []
     assert cli(daemon.home, "history", "bob", "--since", "2026-01-31T13:00:00+01:00").returncode == 0
     assert daemon.script.asked("history")[0]["since"] == "2026-01-31T12:00:00.000Z"
+
+
+def test_nothing_since_a_moment(daemon: Daemon) -> None:
+    daemon.script.answers["history"] = []
+    done = cli(daemon.home, "history", "bob", "--since", "2026-01-31T12:00:00Z")
+    assert done.stderr == b"Nothing since 2026-01-31 12:00.\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "more"),
+    [
+        (["-n", "2"], f"--before {2498:064x}"),
+        (["--after", f"{5:064x}", "-n", "3"], f"--after {8:064x}"),
+        (["-n", "2499"], f"--before {1:064x}"),
+        (["-n", "2500"], ""),
+        (["-n", "2600"], ""),
+    ],
+)
+def test_that_there_is_more_is_said_on_a_terminal(daemon: Daemon, words: list[str], more: str) -> None:
+    daemon.script.answers["history"] = history
+    with terminal(daemon.home, "history", "bob b", *words) as screen:
+        assert screen.end() == 0
+    said = screen.screen.decode().splitlines()[-1]
+    assert said == f"… more: p2pmsg history 'bob b' {more}"[:-48] if more else "more: " not in said
+    assert cli(daemon.home, "history", "bob", *words).stderr == b""
 
 
 def test_before_and_after_exclude_each_other(daemon: Daemon) -> None:

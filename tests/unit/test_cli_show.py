@@ -103,9 +103,15 @@ def test_peers_are_a_table() -> None:
 def test_conversations_are_a_table() -> None:
     found = {"conversation": "c", "kind": "direct", "name": "bob", "account": BOB, "unread": 3, "last": message("a\nb")}
     _, row = show.conversations([found], PEOPLE).split("\n")
-    assert row.split() == ["bob", "3", "2099-01-31", "12:03", "bob:", "a\\x0ab"]
+    assert row.split() == ["bob", "3", "2099-01-31", "12:03", "bob:", "a", "b"]
     notes = {**found, "kind": "self", "name": "me", "account": ANN, "unread": 0, "last": None}
     assert show.conversations([notes], PEOPLE).split("\n")[1].split() == ["me", "-", "-"]
+
+
+def test_a_system_line_in_a_conversation_has_no_author() -> None:
+    last = message("bob changed\tdevices\x1b", kind="system")
+    found = {"conversation": "c", "kind": "direct", "name": "bob", "account": BOB, "unread": 0, "last": last}
+    assert show.conversations([found], PEOPLE).endswith("  * bob changed devices\\x1b")
 
 
 def test_status_says_what_is_wrong() -> None:

@@ -22,6 +22,7 @@ EVENTS: list[dict[str, Any]] = [
     {"cursor": 10, "at": AT, "type": "peer", "peer": {"account": BOB, "name": "bob", "online": False}},
     {"cursor": 11, "at": AT, "type": "later\x1b", "later": {}},
 ]
+MY_NOTE = message("note", mine=True)
 
 
 def telling(events: list[dict[str, Any]], *, then: Callable[[], None] | None = None) -> Callable[[Watch, Call], Any]:
@@ -57,12 +58,19 @@ def test_events_for_people(daemon: Daemon) -> None:
     daemon.script.answers["watch"] = telling(EVENTS)
     said = cli(daemon.home, "watch", "-n", "5").stdout.decode().splitlines()
     assert said[1:] == [
-        "2099-01-31 12:03  bob: hi\\x9b",
-        f"2099-01-31 12:03  {'f' * 16} is delivered",
+        "2099-01-31 12:03  00000000  bob: hi\\x9b",
+        f"2099-01-31 12:03  {'f' * 8} is delivered",
         "2099-01-31 12:03  contact Robert",
         "2099-01-31 12:03  Robert is away",
         "2099-01-31 12:03  later\\x1b",
     ]
+
+
+def test_what_i_say_names_the_conversation(daemon: Daemon) -> None:
+    to_bob = message("hi", mine=True, deliveries=[{"account": BOB, "name": "bob", "state": "queued", "at": None}])
+    daemon.script.answers["watch"] = telling([{"cursor": 8, "at": AT, "type": "message", "message": each} for each in (to_bob, MY_NOTE)])
+    said = cli(daemon.home, "watch", "-n", "2").stdout.decode().splitlines()
+    assert [line.partition("00000000  ")[2] for line in said[1:]] == ["me → bob: hi  (queued)", "me → me: note  (queued)"]
 
 
 def test_each_line_comes_at_once_and_the_end_of_the_daemon_is_3(daemon: Daemon) -> None:

@@ -5,10 +5,13 @@ On a terminal the line being typed stays whole on the last row while messages ap
 
 from __future__ import annotations
 
+import math
 import os
 import select
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +22,17 @@ from p2pmsg.cli.editor import Prompt, columns, raw_keys
 from p2pmsg.cli.grammar import TEXT, command
 from p2pmsg.cli.session import Session, utf8
 from p2pmsg.config import limits
-from p2pmsg.errors import NoDaemon, P2pmsgError, TextTooLong
+from p2pmsg.errors import NoDaemon, NotFound, P2pmsgError, TextTooLong
 
 if TYPE_CHECKING:
     from p2pmsg.rpc.client import Client
 
 CONTEXT = 10
 """Messages shown from before, on a terminal."""
-WORTH_SAYING = ("delivered", "read")
+SETTLED_S = 2.0
+"""After so long the state of what I said is told as it is then, and not again."""
+NOT_SENT = ("/quit", "/exit", "/help")
+HELP = "Ctrl-D ends the chat. To send this word, put a blank before it."
 
 
 @command("chat")
@@ -44,6 +50,14 @@ def chat(session: Session, target: str) -> None:
         talk.run()
 
 
+@dataclass(slots=True)
+class Mine:
+    """Something that I said here whose state was not told yet; `due` by the monotonic clock."""
+
+    state: str
+    due: float
+
+
 class Chat:
     """One conversation on the screen; `prompt` is None where lines are just printed."""
 
@@ -56,15 +70,23 @@ class Chat:
         self._lines = Lines()
         self._since = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         self._shown: set[str] = set()
-        self._last_of_mine: str | None = None
+        self._mine: dict[str, Mine] = {}
 
     def begin(self) -> None:
         """Show what is unread, on a terminal after some of what was said before."""
         unread = self._unread()
         if self.prompt is not None:
+            output.note(f"{self._who()}. Ctrl-D ends.")
             before = unread[0]["id"] if unread else None
             self._show_new(self.session.call("history", target=self.target, n=CONTEXT, before=before))
         self._show_new(unread)
+
+    def _who(self) -> str:
+        try:
+            contact = self.session.call("contact.show", name=self.target)
+        except NotFound:  # oneself, or an id
+            return f"Chat with {text.line(self.target)}"
+        return f"Chat with {show.name(contact)}, who is {'online' if contact['online'] else 'away'}"
 
     def run(self) -> None:
         """Go on until the input ends. Raises: DaemonNotRunning; ReaderGone; whatever a line is refused for, unless a person typed it."""
@@ -75,14 +97,16 @@ class Chat:
         if self.prompt is not None:
             self.prompt.paint()
         while True:
-            ready = dict(poll.poll())
+            ready = dict(poll.poll(self._patience_ms()))
             if ready.get(output.STDOUT, 0) & (select.POLLERR | select.POLLHUP):
                 raise output.ReaderGone
             if self._client.fileno() in ready:
                 self._client.take()
             while self._client.has_line():
                 self._happened(next(self._events))
+            self._settle(time.monotonic())
             if output.STDIN in ready and not self._typed(os.read(output.STDIN, 65_536)):
+                self._settle(math.inf)
                 return
 
     def _typed(self, data: bytes) -> bool:
@@ -90,7 +114,9 @@ class Chat:
         for line in self.prompt.feed(data) if self.prompt is not None and data else self._lines.feed(data):
             if line is None:
                 return False
-            if line.strip():
+            if self.prompt is not None and line.rstrip() in NOT_SENT:
+                self.prompt.above(HELP)
+            elif line.strip():
                 self._say(line)
         return bool(data)
 
@@ -104,7 +130,8 @@ class Chat:
                 raise
             self.prompt.above(f"Error: {text.line(error.message)}\nTry: {text.line(error.hint)}")
             return
-        self._last_of_mine = sent["id"]
+        if self.prompt is not None:
+            self._mine[sent["id"]] = Mine(sent["state"], time.monotonic() + SETTLED_S)
         self._show_new([sent])
 
     def _happened(self, event: dict[str, Any]) -> None:
@@ -122,11 +149,25 @@ class Chat:
             self._show_new([message])
 
     def _state(self, identity: str, state: str) -> None:
-        """Say on a terminal how the last thing that I said fares."""
-        if self.prompt is not None and identity == self._last_of_mine and state in WORTH_SAYING:
-            self.prompt.above(f"       ({state})")
+        """Take in how something that I said fares; told once, when it is read or some time has passed."""
+        if identity in self._mine:
+            self._mine[identity].state = state
             if state == "read":
-                self._last_of_mine = None
+                self._tell(identity)
+
+    def _settle(self, now: float) -> None:
+        for identity in [identity for identity, mine in self._mine.items() if mine.due <= now]:
+            self._tell(identity)
+
+    def _tell(self, identity: str) -> None:
+        mine = self._mine.pop(identity)
+        if self.prompt is not None:
+            self.prompt.above(f"       ({mine.state})")
+
+    def _patience_ms(self) -> int | None:
+        """Return how long nothing need be done; None for ever."""
+        due = min((mine.due for mine in self._mine.values()), default=None)
+        return None if due is None else max(0, math.ceil((due - time.monotonic()) * 1000))
 
     def _unread(self) -> list[dict[str, Any]]:
         """Return what is unread and mark it read: it is shown at once."""
@@ -147,7 +188,7 @@ class Chat:
             elif self.prompt is None:
                 output.line(show.message(message, self.session.people))
             else:
-                self.prompt.above(show.message(message, self.session.people))
+                self.prompt.above(show.message(message, self.session.people, remark=message["id"] not in self._mine))
 
 
 class Lines:

@@ -12,9 +12,9 @@ import pytest
 
 from p2pmsg.cli.chat import Lines
 from p2pmsg.config import limits
-from p2pmsg.errors import InvalidText, Refused, TextTooLong
+from p2pmsg.errors import ContactNotFound, InvalidText, Refused, TextTooLong
 from p2pmsg.rpc.connection import Call
-from tests.unit.scripted import BOB, Daemon, cli, command, error_of, message
+from tests.unit.scripted import BOB, Daemon, cli, command, contact, error_of, message
 from tests.unit.terminal import rows, terminal
 
 
@@ -27,7 +27,7 @@ class Talk:
         self.sent = 0
         self._call: Call | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        daemon.script.answers |= {"watch": self._watch, "read": self._read, "send": self._send, "history": []}
+        daemon.script.answers |= {"watch": self._watch, "read": self._read, "send": self._send, "history": [], "contact.show": contact()}
 
     async def _watch(self, _: object, call: Call) -> None:
         self._call, self._loop = call, asyncio.get_running_loop()
@@ -102,10 +102,12 @@ def test_an_incoming_line_never_breaks_the_one_being_typed(talk: Talk, term: str
         screen.press("\x04")
         assert screen.end() == 0
     assert rows(screen.screen) == [
+        "Chat with bob, who is away. Ctrl-D ends.",
         "2099-01-31 12:03  bob: hello",
         " " * 20 + "12:00  ann: forged\\x1b[2J",
-        "2099-01-31 12:03  me: half a sentence  (queued)",
+        "2099-01-31 12:03  me: half a sentence",
         "2099-01-31 12:03  bob: second",
+        "       (queued)",
         "",
     ]
     assert talk.texts() == ["half a sentence"] and b"\x1b" not in screen.screen
@@ -118,21 +120,56 @@ def test_context_comes_before_what_is_unread_on_a_terminal(talk: Talk) -> None:
         screen.see("new")
         screen.press("\x04")
         assert screen.end() == 0
-    assert [row.split(": ")[-1] for row in rows(screen.screen)] == ["old", "new", ""]
+    assert [row.split(": ")[-1] for row in rows(screen.screen)[1:]] == ["old", "new", ""]
     assert talk.daemon.script.asked("history")[0]["before"] == f"{5:064x}"
 
 
-def test_how_the_last_line_fares_is_said_on_a_terminal(talk: Talk) -> None:
+def state(number: int, state: str) -> dict[str, Any]:
+    return {"type": "state", "id": f"{1000 + number:064x}", "state": state, "account": BOB}
+
+
+def test_how_each_line_fares_is_said_once_on_a_terminal(talk: Talk) -> None:
     with terminal(talk.daemon.home, "chat", "bob") as screen:
         screen.see("> ")
-        screen.press("hi\r")
-        screen.see("(queued)")
-        for state in ("sent", "delivered", "read", "read"):
-            talk.tell({"type": "state", "id": f"{1001:064x}", "state": state, "account": BOB})
-        screen.see("(read)")
+        screen.press("one\r")
+        screen.see("me: one")
+        screen.press("two\r")
+        screen.see("me: two")
+        for event in (state(1, "sent"), state(2, "sent"), state(1, "delivered"), state(1, "read"), state(1, "read"), state(2, "delivered")):
+            talk.tell(event)
+        screen.see("(delivered)")
+        talk.tell(state(2, "read"))
+        talk.say("end", 1)
+        screen.see("end")
         screen.press("\x04")
         screen.end()
-    assert [row.strip() for row in rows(screen.screen)][1:] == ["(delivered)", "(read)", ""]
+    assert [row.split(": ")[-1].strip() for row in rows(screen.screen)][1:] == ["one", "two", "(read)", "(delivered)", "end", ""]
+
+
+@pytest.mark.parametrize("word", ["/quit", "/exit", "/help "])
+def test_a_word_that_seems_to_end_it_is_answered_on_a_terminal(talk: Talk, word: str) -> None:
+    with terminal(talk.daemon.home, "chat", "bob") as screen:
+        screen.see("> ")
+        screen.press(f"{word}\r")
+        screen.see("Ctrl-D ends the chat. To send this word, put a blank before it.")
+        screen.press(f" {word}\r")
+        screen.see("me: ")
+        screen.press("\x04")
+        assert screen.end() == 0
+    assert talk.texts() == [f" {word}"]
+
+
+def test_on_a_pipe_every_line_is_sent(talk: Talk) -> None:
+    assert cli(talk.daemon.home, "chat", "bob", stdin=b"/quit\n/help\n").returncode == 0
+    assert talk.texts() == ["/quit", "/help"]
+
+
+def test_the_header_names_who_is_no_contact_as_typed(talk: Talk) -> None:
+    talk.daemon.script.answers["contact.show"] = ContactNotFound("There is no contact 'me'.")
+    with terminal(talk.daemon.home, "chat", "me") as screen:
+        screen.see("Chat with me. Ctrl-D ends.")
+        screen.press("\x04")
+        assert screen.end() == 0
 
 
 def test_what_i_say_elsewhere_is_shown_and_old_messages_that_change_are_not(talk: Talk) -> None:

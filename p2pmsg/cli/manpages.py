@@ -38,7 +38,7 @@ STATUSES = {
 
 def pages() -> dict[str, str]:
     """Return every page by its file's name."""
-    root = click.Context(program, info_name="p2pmsg")
+    root = click.Context(program, info_name="p2pmsg", help_option_names=["-h", "--help"])
     found = {"p2pmsg.1": overview()}
     for name in program.list_commands(root):
         command = program.get_command(root, name)
@@ -50,7 +50,7 @@ def pages() -> dict[str, str]:
 
 def overview() -> str:
     """Return the page of the program: commands, environment, exit status."""
-    root = click.Context(program, info_name="p2pmsg")
+    root = click.Context(program, info_name="p2pmsg", help_option_names=["-h", "--help"])
     lines = _head("p2pmsg", "private messages between people on one network")
     lines += [
         ".SH SYNOPSIS",

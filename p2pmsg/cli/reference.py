@@ -28,7 +28,7 @@ Made from the program by `python -m p2pmsg.cli.reference`: change the help there
 
 def page() -> str:
     """Return the whole page."""
-    root = click.Context(program, info_name="p2pmsg", terminal_width=80)
+    root = click.Context(program, info_name="p2pmsg", terminal_width=80, help_option_names=["-h", "--help"])
     return "\n".join([HEAD, *_sections(program, root)])
 
 

@@ -26,7 +26,7 @@ def leaves(command: click.Command, ctx: click.Context) -> Iterator[tuple[str, cl
         yield from leaves(below, click.Context(below, info_name=name, parent=ctx))
 
 
-LEAVES = dict(leaves(program, click.Context(program, info_name="p2pmsg")))
+LEAVES = dict(leaves(program, click.Context(program, info_name="p2pmsg", help_option_names=["-h", "--help"])))
 
 
 @pytest.mark.parametrize("path", LEAVES)
@@ -35,7 +35,9 @@ def test_every_command_has_one_example_that_its_own_grammar_takes(path: str) -> 
     typed = shlex.split(example.removeprefix('eval "$(').removesuffix(')"'))
     typed = typed[3:] if typed[1] == "--profile" else typed[1:]
     assert " ".join(typed).startswith(path) and len(example) < 60
-    LEAVES[path].make_context(path, typed[len(path.split()) :], parent=click.Context(program, info_name="p2pmsg")).close()
+    LEAVES[path].make_context(
+        path, typed[len(path.split()) :], parent=click.Context(program, info_name="p2pmsg", help_option_names=["-h", "--help"])
+    ).close()
 
 
 def test_the_program_s_help_has_the_headings_in_this_order(home: Path) -> None:

@@ -54,6 +54,11 @@ LOCATOR_ENTRIES = 48
 BRANCHES = 4
 PARENTS = 16
 ASK_PATIENCE_S = 0.5
+ASK_AGAIN_S = 10.0
+"""After a giver that made no progress was given up and nobody else has the log."""
+STORE_AGAIN_S = 5.0
+STORE_AGAIN_MAX_S = 300.0
+"""After events could not be stored: doubled with each time."""
 COMPARE_EVERY_S = 300.0
 HAVE_DELAY_S = 0.05
 DELETED_EVENTS = 512
@@ -137,7 +142,7 @@ JOBS_WAITING = 10_000
 NOTICES_AT_ONCE = 3
 NOTICES_WAITING = 16
 NOTICES_BURST = 10
-"""Messages of which the program is told at once; after that one a NOTICES_PER_S-th of a second."""
+"""Messages of which the program is told in a row; after that NOTICES_PER_S."""
 NOTICES_PER_S = 1.0
 NOTICE_S = 10.0
 """How long the program may take."""

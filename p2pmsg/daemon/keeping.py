@@ -75,7 +75,11 @@ class Keeping:
         )
 
         def done(result: Any) -> None:
-            self._node.replication.events_loaded(command, [] if isinstance(result, BaseException) else result)
+            if isinstance(result, BaseException):
+                _log.error("events could not be read: %s", result)
+                self._node.close(command.link, LIMIT)  # else the peer would wait for them in vain
+            else:
+                self._node.replication.events_loaded(command, result)
             self._node.wake()
 
         self._node.storage.read(job, done)
@@ -110,8 +114,8 @@ class Keeping:
         if isinstance(result, BaseException):
             _log.error("events could not be stored: %s", result)
             self._node.storage_error = result if isinstance(result, Exception) else None
-            self._node.replication.events_failed(command.link, size)
-            self._node.close(command.link, LIMIT)
+            self._node.replication.events_failed(command.link, command.conversation, command.device, size, now)
+            self._node.wake()
             return
         self._node.storage_error = None
         wall = self._node.clock.wall_ms()
@@ -141,7 +145,14 @@ class Keeping:
             vector={device: (claim.seq, claim.id) for device, claim in command.vector.items()},
             now_ms=self._node.clock.wall_ms(),
         )
-        self._node.storage.submit(job, lambda result: self._node.wake(feed=True))
+
+        def done(result: Any) -> None:
+            if isinstance(result, BaseException):
+                _log.error("an acknowledgement could not be stored: %s", result)
+                self._node.replication.ack_failed(command)
+            self._node.wake(feed=True)
+
+        self._node.storage.submit(job, done)
 
     def _mark(self, command: MarkSent | MarkQueued, state: str) -> None:
         if not self._marks:
@@ -160,7 +171,7 @@ class Keeping:
             for mark, state in marks:
                 feed_store.mark(db, mark.conversation, me, mark.after, mark.upto, state, mark.account, wall)
 
-        self._node.storage.submit(job, lambda result: self._node.wake(feed=True))
+        self._node.storage.submit(job, lambda result: self._node.wake(feed=True), growing=True)
 
     def _alert(self, code: str, device: DeviceId, message: str) -> None:
         """Tell those who watch, and all who do later."""

@@ -18,7 +18,7 @@ from p2pmsg.protocol import wire
 from p2pmsg.protocol.comparing import ComparingResponder
 from p2pmsg.protocol.handshake import Knowledge
 from p2pmsg.protocol.links import Opened
-from p2pmsg.protocol.messages import REFUSED, CompareStrings, Peering
+from p2pmsg.protocol.messages import BYE, LIMIT, REFUSED, CompareStrings, Peering
 from p2pmsg.protocol.proofs import ChainReader
 from p2pmsg.protocol.wire import Ack, Check, Checked, Events, Have, Hello, Hint, Message, Want
 from p2pmsg.storage import people as people_store
@@ -73,7 +73,7 @@ class LinkEvents:
             if link.joining is not None:
                 joining, link.joining = link.joining, None
                 joining.failed(result if isinstance(result, Exception) else False)
-            node.linkage.close(link.number, REFUSED)
+            node.linkage.refuse(link.number)
             return
         if isinstance(result, Ended):
             node.linkage.committed(link.number, ended=result)
@@ -128,6 +128,9 @@ class LinkEvents:
         contact = node.people.contacts.get(peering.account)
         if contact is None:
             return
+        if not set(hello.heads) <= node.people.memberships[peering.account].links:
+            node.close(link.number, BYE)  # its chain grew while we shook hands: the next link brings it
+            return
         if hello.presence_number >= contact.presence_number:
             contact = replace(contact, presence_key=hello.presence_key, presence_number=hello.presence_number)
         node.people.contacts[peering.account] = replace(contact, last_seen_ms=wall)
@@ -157,16 +160,25 @@ class LinkEvents:
             raise PeerMisbehaved("a chain of another account")
         if not links:
             return
+        # Taken on in memory at once, as events that name it follow on this stream; taken back if it cannot be stored.
+        before = node.people.links_of(peering.account)
         nickname = node.people.learn_chain(links).nickname
         node.open_conversation(node.people.direct(peering.account))
-        node.contact_changed(peering.account)
         wall = node.clock.wall_ms()
 
         def job(db: Db) -> None:
             people_store.add_links(db, links, wall)
             people_store.set_nickname(db, peering.account, nickname)
 
-        node.storage.submit(job, lambda result: None)
+        def done(result: Any) -> None:
+            if isinstance(result, BaseException):
+                _log.error("a chain could not be stored: %s", result)
+                node.people.unlearn_chain(before)
+                node.close(link.number, LIMIT)
+            else:
+                node.contact_changed(peering.account)
+
+        node.storage.submit(job, done, growing=True)
 
     def message_received(self, link: Link, message: Message) -> None:
         replication, now = self._node.replication, self._node.clock.now()
@@ -200,8 +212,9 @@ class LinkEvents:
         if opened is not None:
             node.replication.link_closed(link.number, now)
             node.presence.link_closed(opened.account, link.address, now, said_goodbye=code is not None)
-            wall = node.clock.wall_ms()
-            node.storage.submit(lambda db: people_store.saw(db, opened.account, wall), lambda result: None)
+            if opened.account in node.people.contacts:  # of who was removed nothing is kept
+                wall = node.clock.wall_ms()
+                node.storage.submit(lambda db: people_store.saw(db, opened.account, wall), lambda result: None)
             for tell in node.peer_changed:
                 tell(opened.device)
         elif link.joining is not None:

@@ -274,11 +274,16 @@ class Node:
         if command is not None:
             self.close(command.link, command.code)
 
-    async def run_write(self, job: Callable[[Db], Any], *, growing: bool = True) -> Any:
-        """Like `submit_write`, awaited. Cancelled: what was written stays, and is handed on. Raises: what the job raised."""
+    async def run_write(self, job: Callable[[Db], Any], *, growing: bool = True, then: Callable[[Any], None] | None = None) -> Any:
+        """Like `submit_write`, awaited. `then` is given the result in the order of the commits, before any later one's.
+
+        Cancelled: what was written stays, and is handed on. Raises: what the job raised.
+        """
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
         def done(result: Any) -> None:
+            if then is not None and not isinstance(result, BaseException):
+                then(result)
             if future.done():
                 return
             if isinstance(result, BaseException):

@@ -57,6 +57,11 @@ class People:
             self.contacts[account] = replace(contact, nickname=membership.nickname)
         return membership
 
+    def unlearn_chain(self, links: tuple[ChainLink, ...]) -> None:
+        """Go back to a chain as it was: what was learnt since could not be stored."""
+        self.chains.pop(links[0].account, None)
+        self.learn_chain(links)
+
     def links_of(self, account: AccountId) -> tuple[ChainLink, ...]:
         return self.chains.get(account, ())
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,7 @@ from p2pmsg.daemon.linkage import Joining, Link
 from p2pmsg.daemon.node import Node
 from p2pmsg.daemon.objects import Json
 from p2pmsg.errors import (
+    ContactNotFound,
     InviteMalformed,
     InviteOwn,
     InviteRefused,
@@ -66,13 +68,14 @@ class Relations:
         wall = node.clock.wall_ms()
         expires_ms = wall + round(params.valid_s * 1000)
 
-        def job(db: Db) -> tuple[GateRow, ...]:
+        node.people.invite_ends[reference] = node.clock.now() + params.valid_s
+
+        def job(db: Db) -> tuple[tuple[GateRow, ...]]:
             doors.purge(db, wall)
             doors.add_invite(db, gates.invite_gate(secret, account), reference, wall, expires_ms)
-            return doors.gates(db, 0)
+            return (doors.gates(db, 0),)
 
-        node.people.gates = await self._worker.run(job, growing=True)
-        node.people.invite_ends[reference] = node.clock.now() + params.valid_s
+        await node.run_write(job, then=self._take_gates)
         return {"id": reference, "invite": text, "expires_at": objects.time(expires_ms)}
 
     async def invites(self, params: api.ContactInvites) -> list[Json]:
@@ -84,15 +87,19 @@ class Relations:
 
     async def uninvite(self, params: api.ContactUninvite) -> Json:
         """Withdraw an invite: whoever comes with it later is told so."""
-        people, wall = self._node.people, self._node.clock.wall_ms()
+        wall = self._node.clock.wall_ms()
 
         def job(db: Db) -> tuple[InviteRow, tuple[GateRow, ...]]:
             found = doors.find_invite(db, params.id, wall)
             doors.end_invite(db, found.id, Ended.WITHDRAWN, wall)
             return found, doors.gates(db, 0)
 
-        found, people.gates = await self._worker.run(job)
+        found = (await self._node.run_write(job, growing=False, then=self._take_gates))[0]
         return {"id": found.id, "invite": None, "expires_at": objects.time(found.expires_ms)}
+
+    def _take_gates(self, result: Sequence[Any]) -> None:
+        """Take gate rows on that a job has read last: in the order of the commits, as links change them too."""
+        self._node.people.gates = result[-1]
 
     # -- becoming contacts
 
@@ -150,35 +157,47 @@ class Relations:
         return shown | {"online": False}
 
     async def _say(self, contact: Contact, *, name: str | None = None, removed: bool = False, history: bool = False) -> None:
-        """Write what I say of a contact into `self`, and take it on in memory once it is stored."""
-        node = self._node
-        body = ContactBody(
-            account=contact.account,
-            name=name or contact.name,
-            nickname=contact.nickname,
-            trust=contact.trust.value,
-            verified_by=contact.verified_by,  # type: ignore[arg-type]
-            pair_key=contact.pair_key,
-            via=None,
-            removed=removed,
-        )
+        """Write what I say of a contact into `self`, and take it on in memory once it is stored.
+
+        Raises:
+            ContactNotFound: he was removed meanwhile.
+        """
+        node, account = self._node, contact.account
 
         def job(db: Db) -> tuple[Any, ...]:
-            events = [node.write(db, node.people.own(), body)]
+            current = people_store.contact(db, account)
+            if current is None:
+                raise ContactNotFound(f"{contact.shown} is no contact any more.")
+            events = [node.write(db, node.people.own(), _said(current, name, removed))]
             if removed:
-                people_store.forget(db, contact.account)
+                people_store.forget(db, account)
             if history:
-                gone = erasing.everything(db, node.people.direct(contact.account).id)
+                gone = erasing.everything(db, node.people.direct(account).id)
                 events += [node.write(db, node.people.own(), deletion) for deletion in gone]
             return *events, doors.gates(db, 0)
 
-        *_, rows = await node.run_write(job)
-        node.people.gates = rows
-        if removed:
-            node.forget_contact(contact.account)
-        else:
-            node.rename(contact.account, name)
-            node.contact_changed(contact.account)
+        def then(result: Sequence[Any]) -> None:
+            self._take_gates(result)
+            if removed:
+                node.forget_contact(account)
+            else:
+                node.rename(account, name)
+                node.contact_changed(account)
+
+        await node.run_write(job, then=then)
+
+
+def _said(contact: Contact, name: str | None, removed: bool) -> ContactBody:
+    return ContactBody(
+        account=contact.account,
+        name=name or contact.name,
+        nickname=contact.nickname,
+        trust=contact.trust.value,
+        verified_by=contact.verified_by,  # type: ignore[arg-type]
+        pair_key=contact.pair_key,
+        via=None,
+        removed=removed,
+    )
 
 
 @dataclass(slots=True)
@@ -189,6 +208,7 @@ class _Attempt:
     invite: Invite
     addresses: list[Address]
     name: str | None
+    links: list[Link] = field(default_factory=list)
 
     async def run(self, timeout_s: float) -> None:
         outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -198,15 +218,27 @@ class _Attempt:
                     await self._round(outcome)
                 await outcome
         except TimeoutError as error:
-            raise PeerUnreachable(
-                f"Nobody answered at {', '.join(map(str, self.addresses))} within {timeout_s:g} s. Nothing was stored."
-            ) from error
+            if not await self._stored_after_all(outcome):
+                raise PeerUnreachable(
+                    f"Nobody answered at {', '.join(map(str, self.addresses))} within {timeout_s:g} s. Nothing was stored."
+                ) from error
+
+    async def _stored_after_all(self, outcome: asyncio.Future[None]) -> bool:
+        """Say whether the contact is stored: the time may end when its maker has stored it and we are about to."""
+        if all(link.peering is None for link in self.links):
+            return False
+        try:
+            async with asyncio.timeout(limits.HANDSHAKE_TIMEOUT_S):
+                await outcome
+        except TimeoutError:
+            return self.invite.account in self.node.people.contacts
+        return True
 
     async def _round(self, outcome: asyncio.Future[None]) -> None:
         """Dial all addresses once; returns when a link is open, its maker has refused, or all came to nothing."""
         waiting = asyncio.Event()
         results: list[Exception | bool] = []
-        links: list[Link] = []
+        links = self.links = []
 
         def opened() -> None:
             if not outcome.done():
@@ -230,7 +262,7 @@ class _Attempt:
             await waiting.wait()
         finally:
             for link in links:
-                if link.channel is None:
+                if link.channel is None and link.peering is None:
                     link.joining = None
                     self.node.linkage.close(link.number, BYE)
         if outcome.done():

@@ -14,7 +14,7 @@ from p2pmsg.config.settings import Settings, split_address
 from p2pmsg.daemon.announcer import Announcer, scoped
 from p2pmsg.daemon.linkage import Link
 from p2pmsg.daemon.node import Node
-from p2pmsg.errors import MdnsUnavailable, NotPermitted
+from p2pmsg.errors import MdnsUnavailable, NotPermitted, P2pmsgError
 from p2pmsg.model.addresses import Address, Interface, Path
 from p2pmsg.network import dnssd, interfaces
 from p2pmsg.network.discovery import Listener
@@ -36,6 +36,8 @@ class Surroundings(Listener):
         self._settings = settings
         self._interfaces: tuple[Interface, ...] = ()
         self._networks: dict[str, str] = {}
+        self.problem: Exception | None = None
+        """Why the network could not be taken on at its last change."""
         self._moved = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         node.network = self.network_of
@@ -114,13 +116,23 @@ class Surroundings(Listener):
                 self._announcer.new_epoch()
                 continue
             self._moved.clear()
-            home = self._home_network()
-            await self._look()
-            if self._home_network() != home:
-                await self.bind()
-                self._announcer.new_epoch()
-            await self._recall()
-            await self._look_up_static()
+            try:
+                await self._settle()
+            except (P2pmsgError, OSError) as error:
+                _log.error("this network cannot be used as it should: %s", error)
+                self.problem = error
+            else:
+                self.problem = None
+
+    async def _settle(self) -> None:
+        """Take a changed network on: port, epoch, and whom to dial here."""
+        home = self._home_network()
+        await self._look()
+        if self._home_network() != home:
+            await self.bind()
+            self._announcer.new_epoch()
+        await self._recall()
+        await self._look_up_static()
 
     async def _look(self) -> None:
         found = await asyncio.to_thread(interfaces.usable, self._settings.discovery_interfaces)

@@ -109,12 +109,27 @@ class Asks:
             self.seek(key, now)
 
     def poll(self, now: float) -> None:
-        """Give up givers that make no progress."""
+        """Give up givers that make no progress; after a while whoever has the log is asked once more, they too."""
         for key, ask in list(self._asks.items()):
-            if ask.deadline <= now:
-                ask.parked, ask.deadline = True, now + limits.COMPARE_EVERY_S
-                if not self.seek(key, now) and ask.link not in self._peers:
-                    del self._asks[key]
+            if ask.deadline > now:
+                continue
+            if ask.parked:
+                del self._asks[key]
+            ask.parked, ask.deadline = True, now + limits.ASK_AGAIN_S
+            if not self.seek(key, now) and ask.link not in self._peers:
+                self._asks.pop(key, None)
+
+    def failed(self, peer: Peer, key: LogKey) -> None:
+        """What a peer gave of a log could not be stored: it is not asked for it until `again`."""
+        peer.withheld.add(key)
+        if (ask := self._asks.get(key)) is not None and ask.link == peer.link:
+            del self._asks[key]
+
+    def again(self, peer: Peer, keys: Iterable[LogKey], now: float) -> None:
+        """Ask once more for what could not be stored."""
+        for key in keys:
+            peer.withheld.discard(key)
+            self.seek(key, now)
 
     @property
     def deadline(self) -> float | None:

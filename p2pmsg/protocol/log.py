@@ -155,4 +155,4 @@ def write(
 
 def order_key(hlc: int, parent_orders: Sequence[int]) -> int:
     """Return where an event is shown: its clock, but below all its parents."""
-    return max(hlc, *(order + 1 for order in parent_orders)) if parent_orders else hlc
+    return min(max((hlc, *(order + 1 for order in parent_orders))), 2**63 - 1)

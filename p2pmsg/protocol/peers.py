@@ -54,6 +54,10 @@ class Peer:
     """Logs whose ids are being looked up for this peer, and whether it claimed more of them meanwhile."""
     withheld: set[LogKey] = field(default_factory=set)
     """Logs of which this peer left something out: it is not asked for them again on this link."""
+    unstored: set[LogKey] = field(default_factory=set)
+    """Logs of which something could not be stored; they are asked for again at `store_at`."""
+    store_at: float | None = None
+    store_failures: int = 0
 
     @property
     def blocked(self) -> bool:
@@ -86,6 +90,9 @@ class Peer:
         if (standing := self.giving_of(key, giving.head)) is not None and standing.loading:
             return
         self.giving = deque(item for item in self.giving if item[0] != key or item[1].head.id != giving.head.id)
+        branches = [each for each_key, each in self.giving if each_key == key]
+        if len(branches) >= limits.BRANCHES:
+            self.stop_giving(key, branches[0])  # a log has no more: the oldest request is made up, or old
         if len(self.giving) >= limits.HAVE_LOGS * limits.BRANCHES:
             raise PeerMisbehaved("too many logs asked for at once")
         self.giving.append((key, giving))

@@ -73,7 +73,7 @@ class Replication:
                 giving.head = tip
             elif not peer.compared or ((position,) != before and (position or before)):
                 peer.tell({key}, now + limits.HAVE_DELAY_S if peer.compared else now)
-            elif peer.blocked:
+            elif peer.held or peer.room_bytes < sum(event.size for event in events):
                 peer.give(key, Giving((position,) if position else (), tip))
             else:
                 self._hand_over(peer, key, events)
@@ -200,6 +200,7 @@ class Replication:
         giver = self._peers.get(link)
         if giver is not None:
             giver.receiving_bytes -= size_bytes
+            giver.store_failures = 0
             giver.ack_due.add(key)
             for tip in stored.tips:
                 giver.claim(key, tip)
@@ -212,10 +213,25 @@ class Replication:
         if self._asks.answered(key, giver, stored, now) and giver is not None:
             self._look_up(giver, shared, device)
 
-    def events_failed(self, link: LinkNumber, size_bytes: int) -> None:
-        """Storage could not take events: nothing is acknowledged; the node closes the link, and the next one compares anew."""
-        if peer := self._peers.get(link):
-            peer.receiving_bytes -= size_bytes
+    def events_failed(self, link: LinkNumber, conversation: ConversationId, device: DeviceId, size_bytes: int, now: float) -> None:
+        """Storage could not take events: nothing is acknowledged, and they are asked for again later, each time later than before."""
+        peer = self._peers.get(link)
+        if peer is None:
+            return
+        key = (conversation, device[:PREFIX_BYTES])
+        peer.receiving_bytes -= size_bytes
+        self._asks.failed(peer, key)
+        peer.unstored.add(key)
+        if peer.store_at is None:
+            peer.store_at = now + min(limits.STORE_AGAIN_S * (1 << min(peer.store_failures, 8)), limits.STORE_AGAIN_MAX_S)
+            peer.store_failures += 1
+
+    def ack_failed(self, command: StoreAck) -> None:
+        """An acknowledgement could not be stored: it is tried again when its peer next claims as much."""
+        for peer in self._peers.values():
+            if peer.device == command.device:
+                for claim in command.vector.values():
+                    peer.acked.pop((command.conversation, claim.device), None)
 
     def events_loaded(self, command: LoadEvents, events: Sequence[Event]) -> None:
         """The events of a LoadEvents command were read."""
@@ -256,6 +272,9 @@ class Replication:
         """Return what is to be done now, in order."""
         self._asks.poll(now)
         for peer in self._peers.values():
+            if peer.store_at is not None and peer.store_at <= now:
+                keys, peer.unstored, peer.store_at = peer.unstored, set(), None
+                self._asks.again(peer, keys, now)
             if peer.compare_at <= now:
                 peer.compare_at = now + limits.COMPARE_EVERY_S
                 peer.looking.clear()  # a look that storage could not take is made good now
@@ -271,8 +290,7 @@ class Replication:
         times = [] if self._asks.deadline is None else [self._asks.deadline]
         for peer in self._peers.values():
             times.append(peer.compare_at)
-            if peer.tell_at is not None:
-                times.append(peer.tell_at)
+            times += [at for at in (peer.tell_at, peer.store_at) if at is not None]
         return min(times, default=None)
 
     # -- inside
@@ -290,7 +308,7 @@ class Replication:
         for shared in self._conversations.values():
             if not authority.may_have(shared.value, peer.account):
                 continue
-            entry = wire.LogClaims(shared.value.id, wire.pack_claims(tip for tips in shared.tips.values() for tip in tips))
+            entry = wire.LogClaims(shared.value.id, wire.pack_claims(claim for device in shared.tips for claim in _ends(shared, device)))
             if pages[-1] and (size + len(entry.vector) > limits.CHAIN_FRAME_BYTES or len(pages[-1]) == limits.HAVE_CONVERSATIONS):
                 pages.append([])
                 size = 0
@@ -391,5 +409,12 @@ class Replication:
     def _claims(self, keys: Iterable[LogKey]) -> list[wire.LogClaims]:
         by_conversation: dict[ConversationId, list[Claim]] = {}
         for conversation, device in sorted(keys):
-            by_conversation.setdefault(conversation, []).extend(self._conversations[conversation].tips.get(device, ()))
+            by_conversation.setdefault(conversation, []).extend(_ends(self._conversations[conversation], device))
         return [wire.LogClaims(conversation, wire.pack_claims(claims)) for conversation, claims in by_conversation.items()]
+
+
+def _ends(shared: Shared, device: bytes) -> tuple[Claim, ...]:
+    """Return what a vector says of a log: its ends, at most up to its cutoff."""
+    tips = shared.tips.get(device, ())
+    ceiling = authority.ceiling(shared.value, shared.devices[device]) if device in shared.devices else None
+    return tips if ceiling is None else (ceiling,)

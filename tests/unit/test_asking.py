@@ -170,3 +170,23 @@ def test_samples_go_back_with_steps_that_double(top: int) -> None:
     assert len(found) <= 64
     steps = [a - b for a, b in pairwise(found)]
     assert steps == [1 << n for n in range(len(steps))]
+
+
+def test_a_giver_that_was_given_up_is_asked_once_more_after_a_while() -> None:
+    desk = Desk()
+    desk.peer(1, claim(7))
+    desk.asks.seek(KEY, 0.0)
+    desk.asks.poll(limits.ASK_PATIENCE_S)
+    assert desk.asked() == [(1, 7)]
+    desk.asks.poll(limits.ASK_PATIENCE_S + limits.ASK_AGAIN_S)
+    assert desk.asked() == [(1, 7), (1, 7)]
+
+
+def test_what_could_not_be_stored_is_asked_for_when_it_is_time() -> None:
+    desk = Desk()
+    peer = desk.peer(1, claim(7))
+    desk.asks.seek(KEY, 0.0)
+    desk.asks.failed(peer, KEY)
+    assert not desk.asks.seek(KEY, 1.0)
+    desk.asks.again(peer, [KEY], 5.0)
+    assert desk.asked() == [(1, 7), (1, 7)]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import pytest
 
+from p2pmsg.config import limits
 from p2pmsg.daemon import keeping
-from p2pmsg.errors import NotPermitted
+from p2pmsg.errors import NotPermitted, StorageFailed
 from p2pmsg.model.addresses import Address
 from p2pmsg.protocol.bodies import TextBody
 from p2pmsg.protocol.messages import LIMIT
-from p2pmsg.storage import feed
+from p2pmsg.storage import delivery, feed
 from tests.unit.nodes import Endpoint, House, moved_in, neighbours, settle
 from tests.unit.people import Person
 from tests.unit.shelves import Shelf, direct, line, tip_of
@@ -65,16 +69,41 @@ async def test_a_message_whose_link_ends_unacknowledged_is_queued_again(monkeypa
         assert states(ann) == ["sent", "queued"]
 
 
-async def test_events_that_cannot_be_stored_are_not_acknowledged() -> None:
+async def test_events_that_cannot_be_stored_are_asked_for_again_on_the_same_link(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "STORE_AGAIN_S", 0.05)
     async with neighbours(ANN, BOB) as (ann, bob):
+        (before,) = [opened.link for opened in bob.node.links]
         bob.storage.low_disk = True
         sent = await ann.send("hello")
-        await ann.until(lambda: not ann.linked(bob))
-        assert sent["state"] in ("queued", "sent") and bob.node.storage_error is not None and list(bob.node.links) == []
+        async with asyncio.timeout(5):
+            while bob.node.storage_error is None:
+                await settle()
+        assert sent["state"] in ("queued", "sent") and bob.shelf.unread_all() == 0
         bob.storage.low_disk = False
-        ann.sees(bob)
         await bob.until(lambda: bob.shelf.unread_all() >= 1)
-        assert bob.node.storage_error is None
+        assert bob.node.storage_error is None and [opened.link for opened in bob.node.links] == [before]
+
+
+async def test_an_acknowledgement_that_cannot_be_stored_is_stored_later() -> None:
+    async with neighbours(ANN, BOB) as (ann, bob):
+        real, failing = delivery.store_ack, [StorageFailed("the disk")]
+
+        def store_ack(*args: Any, **more: Any) -> Any:
+            if failing:
+                raise failing.pop()
+            return real(*args, **more)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(keeping.delivery, "store_ack", store_ack)
+            await ann.send("hello")
+            await bob.until(lambda: bob.shelf.unread_all() >= 1)
+            await ann.until(lambda: not failing)
+            await settle()
+            for peer in bob.node.replication._peers.values():  # the slow timer
+                peer.compare_at = 0.0
+            bob.node.wake()
+            await settle()
+            assert [each["state"] for each in await ann.history() if each["text"] == "hello"] == ["delivered"]
 
 
 async def test_an_event_that_no_honest_device_makes_ends_the_link() -> None:

@@ -203,7 +203,7 @@ async def test_a_fault_of_the_disk_while_a_link_is_proven_ends_it() -> None:
     visit.house.storage.low_disk = True
     end = await visit.comes()
     await settle()
-    assert end.opened is None and visit.wire.closed == 0x100 and list(visit.node.linkage) == []
+    assert end.opened is None and visit.wire.refused and list(visit.node.linkage) == []
 
 
 # -- dials of mine

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import replace
 from typing import Any
 
@@ -28,6 +28,7 @@ from p2pmsg.errors import (
     InviteWithdrawn,
     NameTaken,
     NoNetwork,
+    P2pmsgError,
     PeerUnreachable,
     StorageFull,
     UsageError,
@@ -181,6 +182,35 @@ async def test_of_two_at_once_one_gets_in() -> None:
             tasks.create_task(attempt(bob))
             tasks.create_task(attempt(eve))
         assert sorted(outcomes) == ["Ann", "used"] and len(await listed(ann)) == 1
+
+
+async def test_an_invite_made_in_the_commit_of_a_new_contact_leaves_the_contact_a_door() -> None:
+    async with strangers(ANN, BOB) as (ann, bob):
+        text = (await invite(ann))["invite"]
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(add(bob, text))
+            for _ in range(20):
+                tasks.create_task(invite(ann))
+                await settle()
+        assert set(ann.node.people.gates) == set(stored(ann).gates)
+        assert ann.node.people.gate_to(BOB.account, 0) is not None
+
+
+async def test_of_removing_and_renaming_at_once_the_removal_stands() -> None:
+    async with strangers(ANN, BOB) as (ann, bob):
+        await add(bob, (await invite(ann))["invite"])
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(of(bob).remove(api.ContactRemove(name="Ann")))
+            renaming = tasks.create_task(quietly(of(bob).rename(api.ContactRename(name="Ann", new="Annie"))))
+        assert isinstance(renaming.result(), ContactNotFound)
+        assert await listed(bob) == [] and stored(bob).contacts == {}
+
+
+async def quietly(call: Awaitable[Any]) -> Any:
+    try:
+        return await call
+    except P2pmsgError as error:
+        return error
 
 
 async def test_who_used_an_invite_may_come_with_it_again() -> None:

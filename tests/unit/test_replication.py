@@ -451,3 +451,27 @@ def test_a_conversation_stands_once_in_a_have() -> None:
     machine.core.link_opened(L, BOB, DeviceId(b"2" * 32), 0.0)
     with pytest.raises(PeerMisbehaved):
         machine.core.have_received(L, wire.Have(True, [wire.LogClaims(TALK.id, b"")] * 2), 0.0)
+
+
+def test_a_burst_beyond_the_window_is_not_pushed_whole() -> None:
+    ann, bob, _ = two()
+    ann.core.link_opened(L, BOB, bob.device, 0.0)
+    ann.core.have_received(L, wire.Have(True, []), 0.0)
+    events = [ann.write(b"x" * 60_000, push=False) for _ in range(60)]
+    ann.core.events_appended(TALK.id, events, 0.0)
+    carried = [e for c in ann.step() if isinstance(c.message, wire.Events) for e in c.message.events]
+    assert 0 < sum(len(e.body or b"") for e in carried) < limits.UNACKNOWLEDGED_BYTES + 65_536  # the last one may reach over
+
+
+def test_made_up_requests_of_one_log_stay_few() -> None:
+    ann, bob, _ = two()
+    ann.core.link_opened(L, BOB, bob.device, 0.0)
+    ann.core.have_received(L, wire.Have(True, []), 0.0)
+    for _ in range(3):
+        ann.write(push=False)
+    last = ann.logs[ann.device][-1]
+    held = {ann.device: [wire.claim_of(ann.device, 3, last.id)]}
+    ann.core.conversation_opened(TALK, {ann.device: ANN, bob.device: BOB}, held)
+    heads = [wire.pack_claims([Claim(ann.device[:8], 3, bytes([n]) * 8)]) for n in range(50)]
+    ann.core.want_received(L, wire.Want([wire.Range(TALK.id, b"", head) for head in heads]))
+    assert len(ann.core._peers[L].giving) <= limits.BRANCHES  # what bounds the work

@@ -24,6 +24,7 @@ from p2pmsg.storage.queries import MessageRow
 
 _log = logging.getLogger(__name__)
 _EVERY_S: Final = 86_400.0
+_AT_MOST_EVERY_S: Final = 60.0
 Make = Callable[[Db], Iterable[DeleteBody]]
 
 
@@ -89,12 +90,15 @@ class Deleting:
             self._changed.set()
 
     async def keep_clean(self) -> None:
-        """Delete what is older than `history.keep` at once, once a day, and when the setting changes; until cancelled."""
+        """Delete what is older than `history.keep` at once, once a day, and when the setting changes; until cancelled.
+
+        More often, at most every minute, where messages are kept for less than a day: none lives for more than twice its time.
+        """
         while True:
             self._changed.clear()
             await self.sweep()
             try:
-                async with asyncio.timeout(_EVERY_S):
+                async with asyncio.timeout(min(_EVERY_S, max(self._kept_s or _EVERY_S, _AT_MOST_EVERY_S))):
                     await self._changed.wait()
             except TimeoutError:
                 continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,6 +86,8 @@ def test_what_is_not_delivered_is_delivered_all_the_same(ann: Somebody, bob: Som
 
 def test_what_is_older_than_is_kept_goes_when_the_setting_says_so(ann: Somebody, bob: Somebody) -> None:
     ann.good("send", "me", "--json", f"{CANARY} note")
+    written = time.monotonic()
+    until(lambda: time.monotonic() > written + 1.5, "the note is old")
     ann.configure("history.keep", "1s")
     until(lambda: ann.ask("history", target="me") == [], "the note is gone")
     assert CANARY.encode() not in pages(ann)

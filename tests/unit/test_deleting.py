@@ -246,12 +246,15 @@ async def test_it_looks_at_once_daily_and_when_the_setting_changes(monkeypatch: 
             looked.clear()
             await looked.wait()
         monkeypatch.setattr(deleting, "_EVERY_S", 3600.0)
-        keeping.settings_changed(Settings(history_keep="90d"))
-        while rounds[-1] is None:
-            looked.clear()
-            await looked.wait()
+        monkeypatch.setattr(deleting, "_AT_MOST_EVERY_S", 0.01)
+        for keep, seconds in (("90d", 90 * 86_400), ("1s", 1)):
+            keeping.settings_changed(Settings(history_keep=keep))
+            while rounds[-1] != seconds:
+                looked.clear()
+                await looked.wait()
+        looked.clear()
+        await looked.wait()  # a short time is looked after more often than daily
     task.cancel()
-    assert rounds[-1] == 90 * 86_400
 
 
 async def test_a_database_that_fails_stops_no_round(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from p2pmsg.daemon.checks import Answer
 from p2pmsg.daemon.node import Node
 from p2pmsg.daemon.objects import Json, name_of
 from p2pmsg.daemon.rows import Row
-from p2pmsg.daemon.with_peer import examine
+from p2pmsg.daemon.with_peer import dial, examine
 from p2pmsg.model.addresses import Path
 from p2pmsg.model.ids import AccountId, DeviceId, LinkNumber
 from p2pmsg.network import interfaces
@@ -27,8 +27,6 @@ from p2pmsg.storage.worker import Storage
 LISTEN_S: Final = 1.6
 """Others answer a question within 120 ms, and a second later where they said the same just before."""
 LATELY_S: Final = limits.ANNOUNCE_MIN_S * 1.25
-SETTLED_S: Final = 10.0
-"""Who announced for so long has been dialled by now."""
 
 
 class Health:
@@ -54,6 +52,8 @@ class Health:
         async with asyncio.TaskGroup() as looking:
             asking = looking.create_task(self._node.checks.ask_all(), name="checks")
             looking.create_task(asyncio.sleep(self._listen_s), name="listening")
+        if (loud := self._loud()) and not self._linked_here():
+            await dial(self._node, loud[0])
         rows = [await self._database(), self._mdns(), self._multicast(), self._port(), self._clock(asking.result())]
         rows += [self._links(), self._isolation()]
         if contact is not None:
@@ -79,7 +79,7 @@ class Health:
         here = self._linked_here()
         if Path.MDNS.value not in self._settings.discovery_paths or self._announcer.problem is not None or not here:
             return None
-        heard = [account for account in here if self._heard_lately(account, (Path.MDNS,)) is not None]
+        heard = [account for account in here if self._heard_lately(account, (Path.MDNS,))]
         if heard:
             return Row("multicast", True, f"{len(heard)} of {len(here)} contacts linked here were heard by mDNS in the last minute.")
         detail = f"This network drops multicast: {_count(here, 'contact')} linked here, and none was heard by mDNS."
@@ -137,20 +137,23 @@ class Health:
             return Row("isolation", None, "No network is in use but this machine's own.")
         if here := self._linked_here():
             return Row("isolation", True, f"Devices reach each other here: {_count(here, 'contact')} linked.")
-        now, presence = self._node.clock.now(), self._node.presence
-        loud = [
-            account
-            for account in self._node.people.contacts
-            if (found := self._heard_lately(account, (Path.MDNS, Path.BEACON))) is not None
-            and now - found > SETTLED_S
-            and not any(place.refusals for place in presence.places(account))
-        ]
-        if loud:
+        if loud := self._loud():
             detail = f"This network keeps devices apart: {_count(loud, 'contact')} announced here, and none can be reached."
             return Row("isolation", False, detail, _APART)
         if not self._node.people.contacts:
             return Row("isolation", None, "There is no contact yet by whom it could be told.", "p2pmsg contact invite")
         return Row("isolation", None, "No contact is heard or reached here. If one is here, this network keeps devices apart.", _APART)
+
+    def _loud(self) -> list[AccountId]:
+        """Return the contacts without a link who were heard in the last minute and did not answer by a refusal."""
+        node = self._node
+        return [
+            account
+            for account in node.people.contacts
+            if not node.links.of_account(account)
+            and self._heard_lately(account, (Path.MDNS, Path.BEACON))
+            and not any(place.refusals for place in node.presence.places(account))
+        ]
 
     def _linked_here(self) -> set[AccountId]:
         """Return the contacts whose links go to an address on one of my networks."""
@@ -160,10 +163,10 @@ class Health:
         link = self._node.linkage.get(opened.link)
         return link is not None and interfaces.on_link(link.address, self._announcer.interfaces)
 
-    def _heard_lately(self, account: AccountId, paths: Iterable[Path]) -> float | None:
-        """Return since when the contact was heard by one of these paths, if it was in the last minute."""
+    def _heard_lately(self, account: AccountId, paths: Iterable[Path]) -> bool:
+        """Say whether the contact was heard by one of these paths in the last minute."""
         now, heard = self._node.clock.now(), self._node.checks.heard(account)
-        return min((heard[path].first for path in paths if path in heard and now - heard[path].last <= LATELY_S), default=None)
+        return any(path in heard and now - heard[path].last <= LATELY_S for path in paths)
 
 
 def _write(db: Db) -> None:

@@ -26,7 +26,7 @@ async def examine(node: Node, account: AccountId, interfaces: Sequence[Interface
     opened = next(iter(node.links.of_account(account)), None)
     first = opened is not None
     if opened is None:
-        opened = await _dial(node, account)
+        opened = await dial(node, account)
     if opened is None:
         return [_unreachable(node, account, name), _heard_row(node, account, name)]
     rows = [_linked(node, opened, name, dialled_now=not first), _heard_row(node, account, name)]
@@ -41,7 +41,7 @@ async def _ask(node: Node, opened: Opened) -> Answer | None:
     return await node.checks.ask(opened.link) or await node.checks.ask(opened.link)
 
 
-async def _dial(node: Node, account: AccountId) -> Opened | None:
+async def dial(node: Node, account: AccountId) -> Opened | None:
     """Have the contact dialled wherever it may be, and return its link once there is one."""
     changed = asyncio.Event()
 

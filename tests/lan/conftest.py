@@ -20,7 +20,7 @@ from tests.lan.people import Scene
 
 Play = Callable[[Scene], None]
 
-PACKAGES = {"ip": "iproute2", "nft": "nftables", "dnsmasq": "dnsmasq-base"}
+PACKAGES = {"ip": "iproute2", "nft": "nftables", "dnsmasq": "dnsmasq-base", "faketime": "faketime"}
 
 
 @functools.cache

@@ -11,7 +11,8 @@ import pytest
 
 from p2pmsg.config import limits
 from p2pmsg.config.settings import Settings
-from p2pmsg.daemon.checks import Checks, Heard
+from p2pmsg.daemon import with_peer
+from p2pmsg.daemon.checks import Checks
 from p2pmsg.daemon.health import Health
 from p2pmsg.errors import ContactNotFound, MdnsUnavailable
 from p2pmsg.model.addresses import Address, Interface, Path
@@ -37,11 +38,9 @@ async def look(house: House, settings: Settings | None = None, who: str | None =
     return {row["check"]: row for row in rows}
 
 
-def hear(house: House, who: Person, path: Path = Path.MDNS, since_s: float = 0.0) -> None:
-    """Let the house have heard somebody since some seconds ago, and now."""
+def hear(house: House, who: Person, path: Path = Path.MDNS) -> None:
+    """Let the house hear somebody."""
     house.node.checks.sighted(who.account, path)
-    heard = house.node.checks.heard(who.account)
-    heard[path] = Heard(heard[path].last - since_s, heard[path].last)
 
 
 def skewed(house: House, *skews_ms: int) -> None:
@@ -131,22 +130,30 @@ async def _nobody(checks: Checks) -> dict[Any, Any]:
 
 
 @pytest.mark.asyncio
-async def test_who_is_heard_but_cannot_be_reached() -> None:
+async def test_who_is_heard_but_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(with_peer, "DIAL_S", 0.01)
     house = alone()
-    hear(house, BOB, since_s=11)
+    hear(house, BOB)
     row = (await look(house))["isolation"]
     assert row["ok"] is False and "keeps devices apart: 1 contact announced here" in row["detail"] and "isolation" in row["hint"]
 
 
 @pytest.mark.asyncio
-async def test_who_was_just_heard_is_given_time_and_who_refuses_can_be_reached() -> None:
-    house = alone()
-    hear(house, BOB, since_s=9)
-    assert (await look(house))["isolation"]["ok"] is None
-    hear(house, BOB, since_s=11)
-    house.node.presence.sighted(BOB.account, [Address("10.0.0.9", 9)], Path.MDNS, 0.0)
-    house.node.presence.dial_ended(BOB.account, Address("10.0.0.9", 9), 0.0, refused=True)
-    assert (await look(house))["isolation"]["ok"] is None
+async def test_who_refuses_can_be_reached_and_so_can_who_is_just_dialled() -> None:
+    others: dict[Address, Any] = {}
+    ann, bob = House(ANN, others, moved_in(ANN, BOB)).start(), House(BOB, others, moved_in(BOB, ANN)).start()
+    hear(ann, BOB)
+    ann.node.presence.sighted(BOB.account, [bob.address], Path.MDNS, ann.node.clock.now())
+    assert (await look(ann))["isolation"]["ok"] is True
+    lonely = alone()
+    hear(lonely, BOB)
+    now, presence = lonely.node.clock.now(), lonely.node.presence
+    presence.sighted(BOB.account, [Address("10.0.0.9", 9)], Path.MDNS, now)
+    assert presence.poll(now)
+    presence.dial_ended(BOB.account, Address("10.0.0.9", 9), now, refused=True)
+    assert (await look(lonely))["isolation"]["ok"] is None
+    for house in (ann, bob):
+        house.node.stop()
 
 
 @pytest.mark.asyncio

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 
 import pytest
 from hypothesis import given
@@ -11,8 +12,9 @@ from hypothesis import strategies as st
 
 from p2pmsg.config import limits
 from p2pmsg.model.addresses import Interface
+from p2pmsg.network import beacon
 from p2pmsg.network.announcements import Announcement
-from p2pmsg.network.beacon import PORT, Beacon, decode, encode, targets
+from p2pmsg.network.beacon import Beacon, decode, encode, targets
 
 LO = Interface("lo", 1, (("127.0.0.1", 8),), (), loopback=True)
 announcements = st.builds(
@@ -77,12 +79,8 @@ async def test_two_on_one_machine_hear_each_other_and_not_themselves() -> None:
 
 @pytest.mark.asyncio
 async def test_a_port_that_cannot_be_shared_leaves_it_silent(monkeypatch: pytest.MonkeyPatch) -> None:
-    import socket
-
     with contextlib.closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as greedy:
-        try:
-            greedy.bind(("", PORT))
-        except OSError:
-            pytest.fail(f"port {PORT} is taken by something else on this machine")
+        greedy.bind(("", 0))
+        monkeypatch.setattr(beacon, "PORT", greedy.getsockname()[1])
         async with asyncio.timeout(5):
             await Beacon(lambda _: None, lambda: True).run()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
+from difflib import get_close_matches
 from functools import lru_cache
 
 from p2pmsg.config import limits
@@ -15,6 +16,7 @@ from p2pmsg.model.ids import AccountId
 from p2pmsg.model.names import fault_of_name
 
 _SUFFIX = 8
+_NEAR = 3
 
 
 def fold(name: str) -> str:
@@ -142,10 +144,21 @@ def _is_prefix(typed: str, full: str) -> bool:
     return len(typed) >= limits.ID_CHARACTERS_MIN and full.startswith(typed.lower())
 
 
+def _near(people: People, typed: str) -> list[str]:
+    """Return names of contacts that begin as what was typed, have it as a word, or are spelt much like it; at most three."""
+    wanted = fold(typed[: limits.NAME_CHARACTERS])
+    named = {_folded(contact.shown): contact for contact in people.contacts.values()}
+    begun = [name for name in named if wanted and (name.startswith(wanted) or wanted in name.split())]
+    near = dict.fromkeys(begun + get_close_matches(wanted, named, n=_NEAR))
+    return [shown(people, named[name]) for name in list(near)[:_NEAR]]
+
+
 def _only(people: People, typed: str, matches: Iterable[Contact]) -> Contact:
     found = list(matches)
     if not found:
-        raise ContactNotFound(f"There is no contact {typed!r}.")
+        near = _near(people, typed)
+        mean = f" Did you mean {near[0]}?" if len(near) == 1 else " Did you mean one of these?" if near else ""
+        raise ContactNotFound(f"There is no contact {typed!r}.{mean}", candidates=near)
     if len(found) > 1:
         raise Ambiguous(f"{typed!r} may be {len(found)} contacts.", candidates=sorted(with_suffix(people, c) for c in found))
     return found[0]

@@ -46,6 +46,25 @@ def test_nobody(typed: str) -> None:
         names.find_contact(people(BOB, CARL), typed)
 
 
+@pytest.mark.parametrize(
+    ("typed", "near", "said"),
+    [
+        ("Bobb", ["Bob"], "Did you mean Bob?"),
+        ("cha", ["Charlie"], "Did you mean Charlie?"),
+        ("smith", ["Ann Smith"], "Did you mean Ann Smith?"),
+        ("bo", ["Bob"], "Did you mean Bob?"),
+        ("a", ["Ann Smith", "Anna"], "Did you mean one of these?"),
+        ("zzz", [], "There is no contact 'zzz'."),
+        ("", [], "There is no contact ''."),
+    ],
+)
+def test_names_that_are_near(typed: str, near: list[str], said: str) -> None:
+    here = people(BOB, CARL, contact("aa000001", "Ann Smith"), contact("aa000002", "Anna"))
+    with pytest.raises(ContactNotFound) as raised:
+        names.find_contact(here, typed)
+    assert raised.value.candidates == near and raised.value.message.endswith(said)
+
+
 def test_a_contact_by_the_id_of_the_conversation() -> None:
     here = people(BOB, CARL)
     talk = here.direct(BOB.account).id.hex()

@@ -233,25 +233,25 @@ class FileExists(Refused):
 
 
 class InviteExpired(Refused):
-    """Ask for a new one: p2pmsg contact invite"""
+    """Ask its maker for a new one; they type: p2pmsg contact invite"""
 
     code = "invite_expired"
 
 
 class InviteUsed(Refused):
-    """An invite works once. Ask for a new one: p2pmsg contact invite"""
+    """Ask its maker for a new one; they type: p2pmsg contact invite"""
 
     code = "invite_used"
 
 
 class InviteWithdrawn(Refused):
-    """Ask for a new one: p2pmsg contact invite"""
+    """Ask its maker for a new one; they type: p2pmsg contact invite"""
 
     code = "invite_withdrawn"
 
 
 class InviteRefused(Refused):
-    """Ask for a new one on the machine it came from: p2pmsg contact invite"""
+    """Ask its maker for a new one; they type: p2pmsg contact invite"""
 
     code = "invite_refused"
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 
 from p2pmsg.cli import output, show
 from p2pmsg.cli.grammar import SECONDS, TEXT, Group, command
-from p2pmsg.cli.session import Session, read_line
-from p2pmsg.cli.times import shown
+from p2pmsg.cli.session import Session, can_ask, read_line
+from p2pmsg.cli.times import until
 from p2pmsg.config.limits import NAME_CHARACTERS
 from p2pmsg.errors import UsageError
 from p2pmsg.model.names import fault_of_name
@@ -48,11 +49,11 @@ def invite(session: Session, valid: float) -> None:
     session.show(made, lambda each: str(each["invite"]))
     if session.json:
         return
-    output.note(f"It works once, until {shown(made['expires_at'])}. The other person types: p2pmsg contact add INVITE")
+    output.note(f"Works once, until {until(made['expires_at'])} (id {made['id'][:8]}). They type: p2pmsg contact add INVITE")
     if os.isatty(output.STDERR):
         from p2pmsg.cli.qr import drawing
 
-        output.note(drawing(made["invite"]))
+        output.draw(drawing(made["invite"]))
 
 
 @command("invites")
@@ -79,7 +80,8 @@ def add(session: Session, who: str | None, image: str | None, name: str | None, 
     Returns when both sides have stored it.
     """
     if (who is None) == (image is None):
-        raise UsageError("Say the invite, or --image FILE; not both.", hint="p2pmsg contact add INVITE")
+        problem = "There is no invite." if who is None else "Say the invite, or --image FILE; not both."
+        raise UsageError(problem, hint="p2pmsg contact add INVITE, or p2pmsg contact add --image FILE")
     if who is not None and who != "-" and fault_of_name(who, NAME_CHARACTERS) is None:
         from p2pmsg.cli.nearby import comparing
 
@@ -87,6 +89,13 @@ def add(session: Session, who: str | None, image: str | None, name: str | None, 
     else:
         found = session.call("contact.add", invite=_invite(who, image), name=name, timeout_s=timeout)
     session.show(found, show.contact)
+    met(session, found)
+
+
+def met(session: Session, found: dict[str, Any]) -> None:
+    """Say to people that somebody is a contact now."""
+    if not session.json:
+        output.note(f"You and {show.name(found)} are contacts.")
 
 
 def _invite(who: str | None, image: str | None) -> str:
@@ -94,6 +103,8 @@ def _invite(who: str | None, image: str | None) -> str:
         from p2pmsg.cli.qr import read
 
         return read(Path(image))
+    if who == "-" and can_ask():
+        output.note("Type or paste the invite; Enter ends it.")
     return read_line().strip() if who == "-" else who or ""
 
 

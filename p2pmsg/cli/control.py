@@ -10,6 +10,7 @@ import click
 from p2pmsg.cli import output, show, text
 from p2pmsg.cli.grammar import Group, command
 from p2pmsg.cli.session import Session
+from p2pmsg.cli.times import now
 from p2pmsg.errors import DaemonOtherVersion, NoDaemon
 
 if TYPE_CHECKING:
@@ -39,7 +40,11 @@ def start(session: Session) -> None:
     """Start the daemon; returns when it answers. One that runs already is fine."""
     from p2pmsg.daemon import unit
 
-    session.show(unit.start(_profile(session)), show.status)
+    before = now()
+    found = unit.start(_profile(session))
+    session.show(found, show.status)
+    if not session.json:
+        output.note("It runs already." if (found["started_at"] or before) < before else "Started.")
 
 
 @command("stop")

@@ -113,6 +113,14 @@ class Command(click.Command):
 
     context_class = _Context
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the words. Raises: click.UsageError that knows whose help helps."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx
+            raise
+
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         from p2pmsg.cli.help import example
 
@@ -163,7 +171,7 @@ class _Seconds(click.ParamType[float]):
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        return value if isinstance(value, float) else _time(times.seconds, value)
+        return value if isinstance(value, float) else _time(times.seconds, value, ctx)
 
 
 class _Instant(click.ParamType[str]):
@@ -172,14 +180,14 @@ class _Instant(click.ParamType[str]):
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        return _time(times.instant, value)
+        return _time(times.instant, value, ctx)
 
 
-def _time(read: Callable[[str], T], value: str) -> T:
+def _time(read: Callable[[str], T], value: str, ctx: click.Context | None) -> T:
     try:
         return read(value)
     except ValueError as error:
-        raise UsageError(f"{error}.") from error
+        raise UsageError(f"{error}.", hint=f"{ctx.command_path} --help" if ctx is not None else None) from error
 
 
 TEXT = _Text()

@@ -20,19 +20,15 @@ from p2pmsg.errors import UsageError
 @click.option("--words-file", type=TEXT, metavar="FILE", help="Write the recovery words there instead of on the terminal.")
 def init(session: Session, name: str, device: str | None, words_file: str | None) -> None:
     """Make my identity on this machine. The 24 recovery words are shown once: write them down."""
-    if words_file is None and not os.isatty(output.STDERR):
+    from p2pmsg.daemon import home, identity
+
+    here, words = home.locate(os.environ, session.profile), Path(words_file).absolute() if words_file is not None else None
+    identity.check(here, name, device, words)
+    if words is None and not os.isatty(output.STDERR):
         raise UsageError(
             "The recovery words cannot be shown: standard error is no terminal.", hint="Name a new file for them: --words-file FILE"
         )
-    from p2pmsg.daemon import home, identity
-
-    made = identity.init(
-        home.locate(os.environ, session.profile),
-        name,
-        device,
-        Path(words_file).absolute() if words_file is not None else None,
-        _show_words,
-    )
+    made = identity.init(here, name, device, words, _show_words)
     session.show(made, show.identity)
     if not session.json:
         output.note(output.of_profile("Next: p2pmsg daemon start", session.profile))
@@ -59,9 +55,20 @@ def profile_set(session: Session, name: str | None) -> None:
 
 
 def _show_words(words: Sequence[str]) -> None:
-    """Show the recovery words, in four columns that fit 80 characters."""
-    cells = [f"{number:2}. {word}" for number, word in enumerate(words, 1)]
-    rows = len(cells) // 4
+    """Show the recovery words, in as many columns as fit, at most four."""
     output.note("Your recovery words, shown this once. Write them down; let nobody see them.\n")
-    output.note(text.table([["  ", *cells[row::rows]] for row in range(rows)]))
-    output.note("\nWho has them can get your account back when your devices are lost.\n")
+    output.note(_grid(words, output.columns(output.STDERR) or 80))
+    output.note(
+        "\nWho has them can get your account back when your devices are lost. Getting it back from them comes with a later version.\n"
+    )
+
+
+def _grid(words: Sequence[str], width: int) -> str:
+    """Return the words, numbered down the columns."""
+    cells = [f"{number:2}. {word}" for number, word in enumerate(words, 1)]
+    for columns in (4, 3, 2, 1):
+        rows = len(cells) // columns
+        grid = text.table([["  ", *cells[row::rows]] for row in range(rows)])
+        if max(map(len, grid.split("\n"))) <= width:
+            break
+    return grid

@@ -97,6 +97,8 @@ def main() -> None:
         status = run(sys.argv[1:])
     except KeyboardInterrupt:
         status = output.INTERRUPTED
+        if os.isatty(output.STDERR):
+            output.note("")  # what the terminal shows of the key stands where the next prompt would
     except output.ReaderGone:
         status = output.READER_GONE
     except Exception as error:

@@ -56,7 +56,11 @@ def requests(session: Session) -> None:
 @click.argument("id", type=TEXT)
 def accept(session: Session, id: str) -> None:
     """Compare with who asked, and become contacts. Reads `yes` or `no` from standard input."""
-    session.show(session.call("contact.accept", answer=comparing(session), id=id), show.contact)
+    from p2pmsg.cli.contact import met
+
+    found = session.call("contact.accept", answer=comparing(session), id=id)
+    session.show(found, show.contact)
+    met(session, found)
 
 
 @command("decline")

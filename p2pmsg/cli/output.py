@@ -72,17 +72,36 @@ def as_json(value: Any) -> bytes:
     return escape(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")) + b"\n"
 
 
-def columns() -> int | None:
-    """Return how wide the terminal is that stdout goes to; None where it goes elsewhere, or the terminal does not say."""
+def columns(descriptor: int = STDOUT) -> int | None:
+    """Return how wide the terminal is that stdout, or another, goes to; None where it goes elsewhere, or the terminal does not say."""
     try:
-        return os.get_terminal_size(STDOUT).columns or None
+        return os.get_terminal_size(descriptor).columns or None
     except OSError:
         return None
 
 
 def note(words: str) -> None:
-    """Write a line for people to stderr; a stderr that is closed or full is no fault."""
+    """Write a line for people to stderr, on a terminal broken between words; a stderr that is closed or full is no fault."""
+    draw(_broken(words, columns(STDERR)))
+
+
+def draw(words: str) -> None:
+    """Write lines to stderr as they are."""
     _write_stderr(words.encode(sys.getfilesystemencoding(), "backslashreplace") + b"\n")
+
+
+def _broken(words: str, width: int | None) -> str:
+    """Return words in lines that fit, where a blank lets them; what follows stands below the line's first word."""
+    if width is None or len(words) <= width:
+        return words
+    from textwrap import TextWrapper
+
+    lines = []
+    for line in words.split("\n"):
+        indent = line[: len(line) - len(line.lstrip())]
+        wrapper = TextWrapper(max(width, 20), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+        lines.append("\n".join(wrapper.wrap(line)) if len(line) > width else line)
+    return "\n".join(lines)
 
 
 def failed(error: P2pmsgError, *, as_object: bool, profile: str | None = None) -> int:
@@ -97,8 +116,8 @@ def failed(error: P2pmsgError, *, as_object: bool, profile: str | None = None) -
 
 
 def of_profile(words: str, profile: str | None) -> str:
-    """Return advice whose commands name the profile: without it they would reach another person."""
-    return words if profile is None else re.sub(r"\bp2pmsg (?!--profile)", lambda _: f"p2pmsg --profile {profile} ", words)
+    """Return advice whose commands name the profile, without which they would reach another person; not those that others type."""
+    return words if profile is None else re.sub(r"(?<!they type: )\bp2pmsg (?!--profile)", lambda _: f"p2pmsg --profile {profile} ", words)
 
 
 def _write(descriptor: int, data: bytes) -> None:

@@ -127,7 +127,7 @@ def _stored(session: Session, target: str, text: str, wait: str | None, timeout:
             session.show(sent, _said)
         if not session.json:
             which = f"The message is stored ({sent['id'][:16]}) and will be delivered." if sent is not None else _UNKNOWN
-            output.note(f"\n{which}")
+            output.note(which)
         raise
 
 

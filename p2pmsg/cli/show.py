@@ -7,7 +7,7 @@ from typing import Any
 
 from p2pmsg.cli import output, text
 from p2pmsg.cli.people import People, label
-from p2pmsg.cli.times import by_our_clock, shown
+from p2pmsg.cli.times import by_our_clock, shown, until
 from p2pmsg.model import plain
 
 Object = dict[str, Any]
@@ -85,7 +85,7 @@ def contact(found: Object) -> str:
 
 def invites(found: Sequence[Object]) -> str:
     """List invites that can still be used."""
-    return _listing([["ID", "EXPIRES"], *([each["id"], shown(each["expires_at"])] for each in found)])
+    return _listing([["ID", "EXPIRES"], *([each["id"], until(each["expires_at"])] for each in found)])
 
 
 def peers(found: Sequence[Object], people: People, me: str) -> str:

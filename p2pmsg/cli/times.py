@@ -63,6 +63,14 @@ def shown(time: str | None, now: datetime | None = None) -> str:
     return local.strftime("%H:%M" if local.date() == (now or _now()).astimezone().date() else "%Y-%m-%d %H:%M")
 
 
+def until(time: str, moment: datetime | None = None) -> str:
+    """Return a time to come for people, with its seconds where it is less than a minute away."""
+    from datetime import datetime
+
+    there, here = datetime.fromisoformat(time), moment or _now()
+    return f"{there.astimezone():%H:%M:%S}" if abs((there - here).total_seconds()) < 60 else shown(time, here)
+
+
 def now() -> str:
     """Return what our clock says, as the local API writes it."""
     return _now().isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -22,7 +22,7 @@ from p2pmsg.daemon.home import Profile
 from p2pmsg.daemon.load import PRESENCE_KEY
 from p2pmsg.daemon.lock import Lock
 from p2pmsg.daemon.names import check_own_name
-from p2pmsg.errors import AlreadyInitialized, FileExists, InvalidName, file_faults
+from p2pmsg.errors import AlreadyInitialized, FileExists, HomeUnusable, InvalidName, file_faults
 from p2pmsg.model.accounts import ChainLink
 from p2pmsg.model.events import Conversation, ConversationKind, Kind, Tip
 from p2pmsg.model.ids import DeviceKey
@@ -52,14 +52,10 @@ def init(
     nothing that was made is left.
 
     Raises:
-        InvalidName, AlreadyInitialized, FileExists (the words' file), AlreadyRunning, HomeUnusable, StorageFull.
+        InvalidName, FileExists, AlreadyInitialized, HomeUnusable: as of `check`, among others. AlreadyRunning, StorageFull.
     """
     kem.require_post_quantum()
-    name = check_own_name(name)
-    device = _device_name(device)
-    if words_file is not None and os.path.lexists(words_file):
-        raise FileExists(f"The file for the words exists already: {words_file}")
-    _refuse_who_is_there(profile)  # before the lock, which the daemon of somebody who is there holds
+    name, device = check(profile, name, device, words_file)
     made = home.prepare(profile)
     with contextlib.ExitStack() as undo:
         undo.callback(home.forget, made)
@@ -79,6 +75,19 @@ def init(
     if words_file is None:
         show_words(recovery)
     return _result(profile, me, links, words_file)
+
+
+def check(profile: Profile, name: str, device: str | None, words_file: Path | None) -> tuple[str, str]:
+    """Return the names of person and device as they will be, if all of this could be; makes nothing.
+
+    Raises:
+        InvalidName, FileExists (the words' file), AlreadyInitialized, HomeUnusable.
+    """
+    names = check_own_name(name), _device_name(device)
+    if words_file is not None and os.path.lexists(words_file):
+        raise FileExists(f"The file for the words exists already: {words_file}")
+    _refuse_who_is_there(profile)  # before the lock, which the daemon of somebody who is there holds
+    return names
 
 
 def _refuse_who_is_there(profile: Profile) -> None:
@@ -126,6 +135,8 @@ def _write_words(path: Path, recovery: Sequence[str], ours: list[Path]) -> None:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except FileExistsError as error:
             raise FileExists(f"The file for the words exists already: {path}") from error
+        except FileNotFoundError as error:
+            raise HomeUnusable(f"There is no folder {path.parent} for the words.", hint="Make it first, or name another file.") from error
         ours.append(path)
         with os.fdopen(descriptor, "w") as file:
             file.write(" ".join(recovery) + "\n")

@@ -15,7 +15,7 @@ INVITE = {"id": "7f3a91c2" * 8, "invite": "P2PMSG:" + "A" * 112, "expires_at": "
 def test_stdout_is_the_invite_alone(daemon: Daemon) -> None:
     daemon.script.answers["contact.invite"] = INVITE
     done = cli(daemon.home, "contact", "invite", "--valid", "2h")
-    assert done.stdout.decode() == INVITE["invite"] + "\n" and b"2099-01-31 12:03" in done.stderr
+    assert done.stdout.decode() == INVITE["invite"] + "\n" and b"2099-01-31 12:03 (id 7f3a91c2)" in done.stderr
     assert daemon.script.asked("contact.invite") == [{"valid_s": 7200.0}]
 
 
@@ -59,6 +59,21 @@ def test_adding(daemon: Daemon) -> None:
         {"invite": "P2PMSG:X", "name": "Bobby", "timeout_s": None, **nobody},
         {"invite": "p2pmsg:y", "name": None, "timeout_s": 5.0, **nobody},
     ]
+
+
+def test_adding_says_what_has_become_of_it(daemon: Daemon) -> None:
+    daemon.script.answers["contact.add"] = contact(trust="invited")
+    assert cli(daemon.home, "contact", "add", "P2PMSG:X").stderr == b"You and bob~b0b0b0b0 are contacts.\n"
+    assert cli(daemon.home, "contact", "add", "P2PMSG:X", "--json").stderr == b""
+
+
+def test_an_invite_on_a_terminal(daemon: Daemon) -> None:
+    daemon.script.answers["contact.add"] = contact()
+    with terminal(daemon.home, "contact", "add", "-") as screen:
+        screen.see("Type or paste the invite; Enter ends it.")
+        screen.press("P2PMSG:Y\n")
+        assert screen.end() == 0
+    assert daemon.script.asked("contact.add")[0]["invite"] == "P2PMSG:Y"
 
 
 def test_adding_from_a_picture(daemon: Daemon, tmp_path: Path) -> None:

@@ -21,6 +21,15 @@ def test_a_daemon_that_runs(daemon: Daemon, words: list[str]) -> None:
     assert b"interfaces:  lo" in cli(daemon.home, *words).stdout
 
 
+@pytest.mark.parametrize(
+    ("started", "said"), [("2020-01-31T12:03:04.005Z", b"It runs already.\n"), ("2099-01-31T12:03:04.005Z", b"Started.\n")]
+)
+def test_starting_says_whether_it_ran(daemon: Daemon, started: str, said: bytes) -> None:
+    daemon.script.answers["status"] = RUNNING | {"started_at": started}
+    assert cli(daemon.home, "daemon", "start").stderr == said
+    assert cli(daemon.home, "daemon", "start", "--json").stderr == b""
+
+
 @pytest.mark.parametrize(("made", "code"), [(True, "daemon_not_running"), (False, "not_initialized")])
 def test_status_prints_and_fails_where_none_runs(home: Path, made: bool, code: str) -> None:
     if made:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from p2pmsg.cli.identity import _grid
 from p2pmsg.crypto import words as recovery
 from tests.unit.scripted import ME, Daemon, cli, error_of
 from tests.unit.terminal import terminal
@@ -32,6 +33,27 @@ def test_init_shows_the_words_on_a_terminal_of_80_columns(home: Path) -> None:
     found = dict(re.findall(r"(\d+)\. (\w+)", screen.screen.decode()))
     assert max(map(len, lines)) <= 80
     recovery.entropy([found[str(number)] for number in range(1, 25)])
+
+
+@pytest.mark.parametrize("width", [20, 40, 50, 79, 80])
+def test_the_words_take_as_many_columns_as_fit(width: int) -> None:
+    words = [f"{number:0>8}" for number in range(1, 25)]
+    lines = _grid(words, width).split("\n")
+    assert max(map(len, lines)) <= width
+    assert lines[0].split()[:2] == ["1.", "00000001"] and len(lines) == {20: 24, 40: 12, 50: 8, 79: 6, 80: 6}[width]
+
+
+def test_what_cannot_be_is_said_before_that_there_is_no_terminal(home: Path) -> None:
+    assert error_of(cli(home, "init", "--name", "a~b", "--json"))["code"] == "invalid_name"
+    (home / "profiles" / "default").mkdir(parents=True)
+    (home / "profiles" / "default" / "key").touch()
+    assert error_of(cli(home, "init", "--name", "Ann", "--json"))["code"] == "already_initialized"
+
+
+def test_a_words_file_in_no_folder(home: Path) -> None:
+    done = cli(home, "init", "--name", "Ann", "--words-file", str(home / "none" / "words"), "--json")
+    assert (done.returncode, error_of(done)["code"]) == (8, "home_unusable") and "another file" in error_of(done)["hint"]
+    assert list(home.iterdir()) == []
 
 
 def test_init_shows_nothing_into_a_pipe(home: Path) -> None:

@@ -54,9 +54,14 @@ def test_errors_in_both_forms(daemon: Daemon, flags: list[str]) -> None:
         (["history", "bob", "-n", "many"], "-n"),
         (["history", "bob", "-n", "0"], "-n"),
         (["history", "bob", "--since", "yesterday"], "10m"),
+        (["history", "bob", "--since", "yesterday"], "Try: p2pmsg history --help"),
+        (["contact", "invite", "--valid", "soon"], "Try: p2pmsg contact invite --help"),
+        (["history", "bob", "-n"], "Try: p2pmsg history --help"),
+        (["send", "bob", "hi", "--wait"], "Try: p2pmsg send --help"),
         (["whoami", "--profile", "x"], "before the command"),
         (["--profile", "../x", "whoami"], "profile"),
-        (["contact", "add"], "INVITE"),
+        (["contact", "add"], "p2pmsg contact add INVITE, or p2pmsg contact add --image FILE"),
+        (["contact", "add", "x", "--image", "y"], "not both"),
         (["profile", "set"], "--name"),
         (["init"], "--name"),
         (["send", "bob", "x", "--wait", "queued"], "delivered"),
@@ -169,6 +174,14 @@ def test_ctrl_c_is_130(daemon: Daemon) -> None:
     process = subprocess.Popen(command("watch", "--json"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
     _, stderr = process.communicate(timeout=10)
     assert process.returncode == 130 and stderr == b""
+
+
+def test_ctrl_c_on_a_terminal_ends_the_line(daemon: Daemon) -> None:
+    with terminal(daemon.home, "send", "bob", "-") as screen:
+        screen.see("ends it.")
+        screen.press("\x03")
+        assert screen.end() == 130
+    assert screen.screen.endswith(b"^C\r\n")
 
 
 def test_our_own_fault_is_1_and_leaves_a_trace(daemon: Daemon) -> None:

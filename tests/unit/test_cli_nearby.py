@@ -60,7 +60,7 @@ def test_no_and_the_end_of_input(daemon: Daemon, question: Question, words: tupl
 def test_people_see_numbers_and_symbols_with_their_words(daemon: Daemon, question: Question, words: tuple[str, ...]) -> None:
     done = cli(daemon.home, *words, stdin=b"yes\n", LANG="C")
     text = done.stdout.decode()
-    assert "1000   5061   9191" in text and "🐶 Dog   👍 Thumbs Up   📌 Pin" in text and done.stderr == b""
+    assert "1000   5061   9191" in text and "🐶 Dog   👍 Thumbs Up   📌 Pin" in text and done.stderr == b"You and bob are contacts.\n"
 
 
 def test_on_a_terminal_somebody_is_asked(daemon: Daemon, question: Question) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2pmsg.cli import output
-from p2pmsg.errors import Ambiguous, P2pmsgError
+from p2pmsg.errors import Ambiguous, InviteUsed, P2pmsgError
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(st.characters()),
@@ -51,3 +51,11 @@ def test_advice_names_the_profile_that_was_named() -> None:
     assert output.of_profile("p2pmsg daemon start", "work") == "p2pmsg --profile work daemon start"
     assert output.of_profile("p2pmsg --profile NAME COMMAND", "work") == "p2pmsg --profile NAME COMMAND"
     assert output.of_profile("p2pmsg daemon start", None) == "p2pmsg daemon start"
+    theirs = "Ask its maker for a new one; they type: p2pmsg contact invite"
+    assert output.of_profile(theirs, "work") == theirs == InviteUsed("x").hint
+
+
+def test_words_are_broken_at_blanks_alone() -> None:
+    broken = output._broken("Try: one two three\n  four five six seven\n" + "x" * 30, 20)
+    assert broken == "Try: one two three\n  four five six\n  seven\n" + "x" * 30
+    assert output._broken("a" * 10 + " b" * 20, None) == "a" * 10 + " b" * 20

@@ -48,4 +48,8 @@ def test_what_is_said_does_not_hang_on_colours_or_symbols(people: Daemon) -> Non
 def test_errors_too(people: Daemon) -> None:
     with terminal(people.home, "histroy", columns=40, **PLAIN) as screen:
         assert screen.end() == 2
-    assert screen.screen.decode().splitlines()[0] == "Error: p2pmsg has no command 'histroy'. Did you mean 'history'?"[:200]
+    assert screen.screen.decode().splitlines() == [
+        "Error: p2pmsg has no command 'histroy'.",
+        "Did you mean 'history'?",
+        "Try: p2pmsg history --help",
+    ]

@@ -95,3 +95,10 @@ def test_a_day_with_another_number_of_hours_is_one_day() -> None:
 def test_what_our_clock_said_then() -> None:
     assert times.shown(times.by_our_clock("2026-03-28T11:03:00.000Z", 7200), NOON) == "10:03"
     assert times.by_our_clock("9999-12-31T00:00:00Z", -1e12) == "9999-12-31T00:00:00Z"
+
+
+def test_what_ends_soon_is_shown_to_the_second(berlin: None) -> None:
+    here = datetime(2026, 1, 31, 12, 0, 30, tzinfo=UTC)
+    assert times.until("2026-01-31T12:01:05.005Z", here) == "13:01:05"
+    assert times.until("2026-01-31T12:01:31Z", here) == "13:01"
+    assert times.until("2026-02-01T12:01:31Z", here) == "2026-02-01 13:01"

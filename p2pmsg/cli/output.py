@@ -110,7 +110,8 @@ def failed(error: P2pmsgError, *, as_object: bool, profile: str | None = None) -
     if as_object:
         _write_stderr(as_json({"error": error.as_json() | {"hint": hint}}))
     else:
-        lines = [f"Error: {text.line(error.message)}", *(f"  {text.line(name)}" for name in error.candidates)]
+        said = len(error.candidates) == 1 and error.candidates[0] in error.message
+        lines = [f"Error: {text.line(error.message)}", *(f"  {text.line(name)}" for name in error.candidates if not said)]
         note("\n".join([*lines, f"Try: {text.line(hint)}"] if hint else lines))
     return error.exit_status
 

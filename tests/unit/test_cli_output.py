@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2pmsg.cli import output
-from p2pmsg.errors import Ambiguous, InviteUsed, P2pmsgError
+from p2pmsg.errors import Ambiguous, ContactNotFound, InviteUsed, P2pmsgError
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(st.characters()),
@@ -38,6 +38,11 @@ def test_an_error_as_words_and_as_an_object(capfd: pytest.CaptureFixture[str]) -
 def test_an_error_without_advice(capfd: pytest.CaptureFixture[str]) -> None:
     assert output.failed(P2pmsgError("x", hint=""), as_object=False) == 1
     assert capfd.readouterr().err == "Error: x\n"
+
+
+def test_a_candidate_that_the_message_names_is_not_repeated(capfd: pytest.CaptureFixture[str]) -> None:
+    output.failed(ContactNotFound("No ann. Did you mean Anna?", hint="", candidates=["Anna"]), as_object=False)
+    assert capfd.readouterr().err == "Error: No ann. Did you mean Anna?\n"
 
 
 def test_lines(capfd: pytest.CaptureFixture[str]) -> None:

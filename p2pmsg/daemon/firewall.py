@@ -65,6 +65,8 @@ class Chain:
     """Adds a rule that comes last: `{ports}` stands for what it lets in."""
     command_first: str = ""
     """The same for a rule that comes first."""
+    version: int | None = None
+    """The only version of IP that it sees."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ def decide(bases: Sequence[Chain], chains: Mapping[str, Chain], packet: Packet) 
     """Return what becomes of a packet that has to pass all base chains, each of which finds its targets in `chains`."""
     unsure = None
     for base in bases:
+        if base.version not in (None, packet.version):
+            continue
         outcome = _walk(base, chains, packet, _DEPTH)
         verdict = outcome.verdict
         if verdict is Verdict.RETURN:

@@ -84,10 +84,11 @@ def _read(run: Run) -> tuple[list[Rules], bool]:
 def _decide(found: Iterable[Rules], packet: Packet) -> Outcome:
     """Return what becomes of a packet that all programs' rules see.
 
-    iptables nowadays writes rules of nftables that nft cannot show whole: where nft is unsure, and iptables is not, that counts.
+    iptables nowadays writes rules of nftables that nft cannot show whole: where nft is unsure, and iptables is not, that counts, and
+    where both know, iptables' own words mend.
     """
     outcomes = [firewall.decide(rules.bases, rules.chains, packet) for rules in found]
-    for outcome in outcomes:
+    for outcome in reversed(outcomes):
         if outcome.verdict is Verdict.DROP:
             return outcome
     return outcomes[-1] if outcomes else Outcome(Verdict.ACCEPT)

@@ -25,7 +25,7 @@ def parse(text: str) -> tuple[list[Chain], dict[str, Chain]]:
         if words[:1] == ["-P"] and len(words) >= 3:
             add = "iptables -{how} INPUT -p udp -m multiport --dports {ports} -j ACCEPT"
             commands = add.replace("{how}", "A"), add.replace("{how}", "I")
-            chains[words[1]] = Chain(f"iptables {words[1]}", (), _VERDICTS.get(words[2]), *commands)
+            chains[words[1]] = Chain(f"iptables {words[1]}", (), _VERDICTS.get(words[2]), *commands, version=4)
         elif words[:1] == ["-N"] and len(words) >= 2:
             chains[words[1]] = Chain(f"iptables {words[1]}")
         elif words[:1] == ["-A"] and len(words) >= 2 and words[1] in chains:

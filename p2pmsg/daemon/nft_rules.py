@@ -13,6 +13,7 @@ from p2pmsg.daemon.firewall import Chain, Match, Packet, Rule, Verdict
 
 Json = Any
 _HOOKS = ("prerouting", "input")
+_VERSIONS = {"inet": None, "ip": 4, "ip6": 6}
 _VERDICTS = {"accept": Verdict.ACCEPT, "drop": Verdict.DROP, "reject": Verdict.DROP, "return": Verdict.RETURN, "queue": Verdict.UNSURE}
 _JUMPS = {"jump": Verdict.JUMP, "goto": Verdict.GOTO}
 _ASIDE = ("counter", "log", "mangle", "notrack", "comment", "flow", "ct helper", "ct timeout", "last")
@@ -42,18 +43,18 @@ def _chains(items: list[Json]) -> dict[str, Chain]:
     found = {}
     for item in items:
         chain = item.get("chain")
-        if chain is None or chain["family"] not in ("inet", "ip", "ip6"):
+        if chain is None or chain["family"] not in _VERSIONS:
             continue
         name = _name({**chain, "chain": chain["name"]})
         policy = Verdict(chain["policy"]) if "hook" in chain and chain.get("policy") in ("accept", "drop") else None
         where = f"rule {name} udp dport {{ports}} accept"
-        found[name] = Chain(f"nft {name}", (), policy, f"nft add {where}", f"nft insert {where}")
+        found[name] = Chain(f"nft {name}", (), policy, f"nft add {where}", f"nft insert {where}", _VERSIONS[chain["family"]])
     return found
 
 
 def _order(items: list[Json]) -> list[str]:
     bases = [item["chain"] for item in items if "chain" in item]
-    mine = [c for c in bases if c.get("hook") in _HOOKS and c.get("type") == "filter" and c["family"] in ("inet", "ip", "ip6")]
+    mine = [c for c in bases if c.get("hook") in _HOOKS and c.get("type") == "filter" and c["family"] in _VERSIONS]
     return [_name({**c, "chain": c["name"]}) for c in sorted(mine, key=lambda c: (_HOOKS.index(c["hook"]), c.get("prio", 0)))]
 
 

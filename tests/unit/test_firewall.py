@@ -51,6 +51,11 @@ def test_jumps_come_back_and_gotos_do_not() -> None:
     assert outcome(rule(YES, JUMP, "other"), policy=DROP, other=Chain("other", (rule(PERHAPS, ACCEPT),))).verdict is UNSURE
 
 
+def test_a_chain_for_the_other_version_sees_nothing() -> None:
+    assert decide([Chain("six", (), DROP, version=6)], {}, PACKET).verdict is ACCEPT
+    assert decide([Chain("four", (), DROP, version=4)], {}, PACKET).verdict is DROP
+
+
 def test_a_ring_of_jumps_ends() -> None:
     assert outcome(rule(YES, JUMP, "other"), policy=DROP, other=Chain("other", (rule(YES, JUMP, "other"),))).verdict is UNSURE
 

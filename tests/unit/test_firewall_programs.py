@@ -78,6 +78,8 @@ def test_iptables() -> None:
 def test_what_nft_cannot_show_iptables_tells() -> None:
     opaque = nft({"expr": [{"xt": None}, {"accept": None}]})
     assert checked(machine(nft=opaque)).ok is None
+    both = checked(machine(nft=nft(), iptables=DENY))
+    assert both.ok is False and both.hint.startswith(f"{SUDO}iptables -A")
     assert checked(machine(nft=opaque, iptables=DENY)).ok is False
     assert checked(machine(nft=opaque, iptables="-P INPUT ACCEPT")).ok is True
 

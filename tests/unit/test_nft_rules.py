@@ -106,6 +106,7 @@ def test_verdict_maps_and_what_ends_a_chain() -> None:
 def test_families_and_hooks() -> None:
     six = chain(family="ip6"), rule(ACCEPT, family="ip6")
     assert verdict(SIX, *six) is Verdict.ACCEPT
+    assert (verdict(MINE, chain(family="ip6")), verdict(SIX, chain(family="ip6"))) == (Verdict.ACCEPT, Verdict.DROP)
     assert verdict(MINE, chain(family="bridge")) is Verdict.ACCEPT
     assert verdict(MINE, chain(hook="forward")) is Verdict.ACCEPT
     assert verdict(MINE, chain(hook="prerouting")) is Verdict.DROP

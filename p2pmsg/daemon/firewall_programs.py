@@ -18,6 +18,8 @@ from p2pmsg.model.addresses import Interface
 MDNS_PORT = 5353
 TIMEOUT_S = 5.0
 UFW_SETTINGS = Path("/etc/ufw/ufw.conf")
+_OF_IPTABLES = "nft ip filter INPUT"
+"""How nft names the chain that is iptables' own."""
 _PLACES = "/usr/local/sbin:/usr/sbin:/sbin"
 """Where such programs are, whatever an ordinary user's PATH says."""
 
@@ -90,6 +92,10 @@ def _decide(found: Iterable[Rules], packet: Packet) -> Outcome:
     outcomes = [firewall.decide(rules.bases, rules.chains, packet) for rules in found]
     for outcome in reversed(outcomes):
         if outcome.verdict is Verdict.DROP:
+            return outcome
+    told_twice = len(outcomes) > 1
+    for outcome in outcomes:
+        if outcome.verdict is Verdict.UNSURE and not (told_twice and outcome.chain is not None and outcome.chain.name == _OF_IPTABLES):
             return outcome
     return outcomes[-1] if outcomes else Outcome(Verdict.ACCEPT)
 

@@ -76,8 +76,10 @@ def test_iptables() -> None:
 
 
 def test_what_nft_cannot_show_iptables_tells() -> None:
-    opaque = nft({"expr": [{"xt": None}, {"accept": None}]})
+    opaque = nft({"expr": [{"xt": None}, {"accept": None}]}).replace('"inet"', '"ip"').replace('"input"', '"INPUT"', 1)
+    opaque = opaque.replace('"chain": "input"', '"chain": "INPUT"').replace('"hook": "INPUT"', '"hook": "input"')
     assert checked(machine(nft=opaque)).ok is None
+    assert checked(machine(nft=nft({"expr": [{"limit": {}}, {"accept": None}]}), iptables="-P INPUT ACCEPT")).ok is None
     both = checked(machine(nft=nft(), iptables=DENY))
     assert both.ok is False and both.hint.startswith(f"{SUDO}iptables -A")
     assert checked(machine(nft=opaque, iptables=DENY)).ok is False

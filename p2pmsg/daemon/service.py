@@ -17,7 +17,7 @@ from p2pmsg import PROTOCOL_VERSION, __version__
 from p2pmsg.config import settings as settings_file
 from p2pmsg.config.settings import Settings
 from p2pmsg.crypto import kem, vault
-from p2pmsg.daemon import home, journal, process
+from p2pmsg.daemon import home, journal, process, watchdog
 from p2pmsg.daemon.announcer import Announcer
 from p2pmsg.daemon.api import Api
 from p2pmsg.daemon.clock import LoopClock
@@ -101,8 +101,10 @@ class _Daemon:
         worker = Worker(self._profile.database, vault.database_key(vault.open_key(self._profile.key)))
         warnings = await worker.open()
         try:
-            async with asyncio.TaskGroup() as tasks:
-                await self._serve(worker, [{"code": w.code, "message": w.message, "hint": w.hint} for w in warnings], stopping, tasks)
+            notes = [{"code": w.code, "message": w.message, "hint": w.hint} for w in warnings]
+            with watchdog.watching(asyncio.get_running_loop()):
+                async with asyncio.TaskGroup() as tasks:
+                    await self._serve(worker, notes, stopping, tasks)
         finally:
             await worker.close()
             _log.info("stopped")

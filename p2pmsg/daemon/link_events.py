@@ -131,10 +131,13 @@ class LinkEvents:
         if not set(hello.heads) <= node.people.memberships[peering.account].links:
             node.close(link.number, BYE)  # its chain grew while we shook hands: the next link brings it
             return
+        known_key = contact.presence_key
         if hello.presence_number >= contact.presence_number:
             contact = replace(contact, presence_key=hello.presence_key, presence_number=hello.presence_number)
         node.people.contacts[peering.account] = replace(contact, last_seen_ms=wall)
         network = node.network(link.address)
+        if contact.presence_key != known_key:
+            node.clock.call_soon(node.recognises_more)
 
         def job(db: Db) -> None:
             people_store.set_presence(db, peering.account, hello.presence_key, hello.presence_number)

@@ -76,6 +76,8 @@ class Node:
         """Called when a link to a device has opened or ended."""
         self.hinted: Callable[[LinkNumber, Hint], None] | None = None
         """Told of hints; None where they are switched off."""
+        self.recognises_more: Callable[[], None] = lambda: None
+        """Called when announcements heard before may tell more than they did: a contact's presence key is new."""
         self.network: Callable[[Address], str] = lambda address: ""
         """Names the network an address is on, for last known addresses."""
         self.interface_name: Callable[[Link], str | None] = lambda link: None

@@ -131,6 +131,7 @@ class _Daemon:
         beacon = Beacon(announcer.beacon_heard, lambda: node.presence.missing) if Path.BEACON in paths else None
         hints = Hints(node, announcer.hint_heard) if Path.HINT in paths else None
         node.hinted = hints.received if hints else None
+        node.recognises_more = announcer.contacts_changed
         announcer.attach(discovery, beacon, hints)
         beaconing = tasks.create_task(beacon.run(), name="beacon") if beacon else None
         await discovery.start(tasks)

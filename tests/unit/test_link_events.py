@@ -243,3 +243,12 @@ async def test_hello_says_what_it_must() -> None:
     assert (hello.instance, hello.unacknowledged_bytes) == (visit.node.instance, limits.UNACKNOWLEDGED_BYTES)
     assert (hello.heads, hello.presence_key, hello.presence_number) == ([ANN.account], me.presence_key, me.presence_number)
     assert TALK.id == visit.node.people.direct(visit.bob.account).id
+
+
+async def test_a_new_presence_key_has_announcements_looked_at_again() -> None:
+    visit = Visit()
+    looked: list[bool] = []
+    visit.node.recognises_more = lambda: looked.append(True)
+    await visit.comes()
+    await settle()
+    assert looked == [True]

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from p2pmsg.errors import StorageFull
 from p2pmsg.storage import erasing, faults
-from p2pmsg.storage.cipher import Db, sqlite
+from p2pmsg.storage.cipher import SQL_FAULTS, Db, sqlite
 
 BATCH_S: Final = 0.02
 """After this long a transaction takes no further job: the first one in it waits for the last."""
@@ -64,7 +64,7 @@ def run_batch(db: Db, waiting: deque[Job], *, low_disk: bool, folder: Path | Non
             settled[-1] = Settled(job, _run(db, job, low_disk, folder))
         if db.conn.in_transaction:
             db.execute("COMMIT")
-    except (sqlite.Error, _BatchLost) as error:
+    except (*SQL_FAULTS, _BatchLost) as error:
         _roll_back(db)
         cause = error.__cause__ if isinstance(error, _BatchLost) else error
         return [_after_loss(db, each.job, cause, folder) for each in settled]
@@ -116,5 +116,5 @@ def _roll_back(db: Db) -> None:
     try:
         if db.conn.in_transaction:
             db.execute("ROLLBACK")
-    except sqlite.Error:
+    except SQL_FAULTS:
         pass  # the next BEGIN reports what is wrong

@@ -17,4 +17,7 @@ sys.modules.setdefault("pysqlite3.dbapi2", sqlite)
 from sqlite_utils import Database as Db  # noqa: E402
 from sqlite_utils import Migrations  # noqa: E402
 
-__all__ = ["Db", "Migrations", "sqlite"]
+SQL_FAULTS = (sqlite.Error, MemoryError)
+"""What a statement may fail with: SQLCipher tells of a lack of memory by Python's own error."""
+
+__all__ = ["SQL_FAULTS", "Db", "Migrations", "sqlite"]

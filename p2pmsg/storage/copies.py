@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from p2pmsg import __version__
-from p2pmsg.storage.cipher import Db
+from p2pmsg.storage.cipher import SQL_FAULTS, Db
 
 KEPT_S: Final = 7 * 86_400.0
 
@@ -46,11 +46,11 @@ def copies(path: Path) -> list[Path]:
 
 def drop_copies_of(db: Db) -> bool:
     """Delete the copies of an open database, of which something was erased for good; say whether that could be done."""
-    file = db.execute("PRAGMA database_list").fetchone()[2]
     try:
+        file = db.execute("PRAGMA database_list").fetchone()[2]
         if file:  # none in memory
             drop_copies(Path(file))
-    except OSError:
+    except (OSError, *SQL_FAULTS):
         return False
     return True
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from p2pmsg.errors import DatabaseNewer, StorageDamaged
 from p2pmsg.storage import copies, faults
-from p2pmsg.storage.cipher import Db, sqlite
+from p2pmsg.storage.cipher import SQL_FAULTS, Db, sqlite
 from p2pmsg.storage.migrations import MIGRATIONS, newer_than_ours
 
 SET_ASIDE: Final = "set_aside"
@@ -105,7 +105,7 @@ def empty_journal(db: Db) -> bool:
     """
     try:
         return not db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-    except sqlite.Error:
+    except SQL_FAULTS:
         return False
 
 

@@ -18,6 +18,8 @@ FILES = 64
 DATA_BYTES = 160 << 20
 RESIDENT_BYTES = 128 << 20
 CALLS, AT_ONCE = 100, 10
+SLACK = 4
+"""Files that a daemon may have opened meanwhile for other reasons."""
 
 
 @contextlib.contextmanager
@@ -78,7 +80,7 @@ def test_few_files_are_enough_to_meet_talk_and_be_asked(with_few_files: tuple[So
     bob.say(ann, "heard")
     until(lambda: len(bob.texts(ann)) == CALLS + 1, "all has come")
     assert len(set(bob.texts(ann))) == CALLS + 1
-    until(lambda: open_files(ann) <= before, "what was opened is closed")
+    until(lambda: open_files(ann) <= before + SLACK, "what was opened is closed")
     assert (ann.pid, bob.pid) == pids
 
 
@@ -91,7 +93,7 @@ def test_more_callers_than_files_harm_nobody(with_few_files: tuple[Somebody, Som
             crowd.callback(caller(ann).close)
         until(lambda: open_files(ann) >= FILES - 8, "its files run out")
         bob.say(ann, "through the crowd")  # what is open stays so
-    until(lambda: open_files(ann) <= before, "the crowd has gone")
+    until(lambda: open_files(ann) <= before + SLACK, "the crowd has gone")
     with client.connect(ann.folder) as connection:
         assert connection.call("status", {})["pid"] == pid
     ann.say(bob, "after it")

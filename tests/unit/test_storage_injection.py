@@ -38,6 +38,7 @@ TALK = direct(ANN, BOB)
 KEY = bytes(range(32))
 FROM_BOB = line(Shelf(BOB), TALK, [f"theirs {number}" for number in range(6)])
 NOMEM, FULL, IOERR_WRITE, IOERR_FSYNC = 7, 13, 10 | 3 << 8, 10 | 4 << 8
+KILLED = -1
 WAL_HEADER, WAL_PAGE = 32, 24 + 4096
 TRIES = 10
 PATIENCE_S = 10.0
@@ -86,13 +87,15 @@ class Failing:
             raise fault(self.code)
 
 
-def fault(code: int) -> Exception:
-    """Return what SQLCipher raises for a code of SQLite."""
+def fault(code: int) -> BaseException:
+    """Return what SQLCipher raises for a code of SQLite, or what stands for the end of the process."""
+    if code == KILLED:
+        return Killed()
     if code == NOMEM:
         return MemoryError()
     error = sqlite.OperationalError("the disk said no")
     error.sqlite_errorcode, error.sqlite_errorname = code, "SQLITE_INJECTED"
-    failure: Exception = error
+    failure: BaseException = error
     return failure
 
 
@@ -283,6 +286,56 @@ async def with_worker(path: Path, made: list[Failing], shelves: list[Shelf], at:
     await asyncio.to_thread(life.live)
     await worker.close()
     return life
+
+
+# -- the end of the process
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def test_the_process_may_end_before_a_statement(profile: Path) -> None:
+    sound, seen, ends = profile.read_bytes(), lived()[1].seen, 0
+    for at, sql in enumerate(seen, 1):
+        if at % 2 and not sql.startswith(("COMMIT", "PRAGMA")):
+            continue
+        profile.write_bytes(sound)
+        db = open_database(profile, KEY).db
+        db.conn = Failing(db.conn, at, KILLED)  # type: ignore[assignment]
+        life = Life(Shelf(ANN, db), batches(db))
+        life.run = mortal(life, profile)
+        life.live()
+        check(life, life.ann.db)
+        close_database(life.ann.db)
+        ends += len(life.failures) or sql.startswith("PRAGMA")
+    assert ends >= len(seen) // 2
+
+
+def mortal(life: Life, path: Path) -> Run:
+    """Start again, with what lies on the disk, after the process has ended; what was not committed has failed."""
+
+    def run(jobs: list[Callable[[Db], object]]) -> list[object]:
+        dying = life.ann.db.conn
+        try:
+            return batches(life.ann.db)(jobs)
+        except Killed:
+            assert isinstance(dying, Failing)
+            life.ann.db = reopened(dying, path)
+        committed = dying.seen[-1].startswith("PRAGMA")
+        return [None if committed else StorageFailed("killed") for _ in jobs]
+
+    return run
+
+
+def reopened(dying: Failing, path: Path) -> Db:
+    parts = {part: part.read_bytes() for part in (path, path.with_name("data.db-wal"))}
+    dying.real.close()  # which tidies up, unlike a kill
+    for part, data in parts.items():
+        part.write_bytes(data)
+    opened = open_database(path, KEY)
+    assert opened.warnings == ()
+    return opened.db
 
 
 # -- real writes

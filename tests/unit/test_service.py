@@ -118,6 +118,7 @@ def test_one_life(ann: Profile, ready: Any) -> None:
     def outside() -> None:
         """What the person does meanwhile."""
         told["ready"] = ready()
+        told["threads"] = {thread.name for thread in threading.enumerate()}
         try:
             with client.connect(ann.folder) as connection:
                 told["status"] = connection.call("status", {})
@@ -128,6 +129,7 @@ def test_one_life(ann: Profile, ready: Any) -> None:
     person = threading.Thread(target=outside)
     person.start()
     service.run(ann)
+    assert {"storage", "watchdog"} <= told["threads"]
     person.join(5)
     assert told["ready"] == {"ok": True} and told["status"]["version"] == __version__ and told["status"]["interfaces"] == ["lo"]
     assert told["sent"]["state"] == "read" and not is_held(ann)

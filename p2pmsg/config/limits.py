@@ -57,7 +57,7 @@ ASK_PATIENCE_S = 0.5
 ASK_AGAIN_S = 10.0
 """After a giver that made no progress was given up and nobody else has the log."""
 STORE_AGAIN_S = 5.0
-STORE_AGAIN_MAX_S = 300.0
+STORE_AGAIN_MAX_S = 30.0
 """After events could not be stored: doubled with each time."""
 COMPARE_EVERY_S = 300.0
 HAVE_DELAY_S = 0.05

@@ -81,15 +81,14 @@ class Peer:
         if self.untold:
             self.tell_at = at if self.tell_at is None else min(at, self.tell_at)
 
-    def give(self, key: LogKey, giving: Giving) -> None:
-        """Take a request on. A repeated one starts anew from what it says is held.
+    def give(self, key: LogKey, giving: Giving, *, whole: bool) -> None:
+        """Take a request on in place of a standing one for the same branch; `whole`: of a log that has one line only.
 
+        It starts from what it says is held, whatever was read for the one before.
         Raises:
             PeerMisbehaved: more requests stand than there can be logs.
         """
-        if (standing := self.giving_of(key, giving.head)) is not None and standing.loading:
-            return
-        self.giving = deque(item for item in self.giving if item[0] != key or item[1].head.id != giving.head.id)
+        self.giving = deque(item for item in self.giving if item[0] != key or (not whole and item[1].head.id != giving.head.id))
         branches = [each for each_key, each in self.giving if each_key == key]
         if len(branches) >= limits.BRANCHES:
             self.stop_giving(key, branches[0])  # a log has no more: the oldest request is made up, or old
@@ -97,9 +96,14 @@ class Peer:
             raise PeerMisbehaved("too many logs asked for at once")
         self.giving.append((key, giving))
 
-    def giving_of(self, key: LogKey, head: Claim | None = None) -> Giving | None:
-        """Return the request of a log that stands, if `head` is given the one for that branch."""
-        return next((g for k, g in self.giving if k == key and (head is None or head in (g.head, g.asked))), None)
+    def giving_of(self, key: LogKey) -> Giving | None:
+        """Return a request of a log that stands."""
+        return next((giving for each, giving in self.giving if each == key), None)
+
+    def loaded_for(self, key: LogKey, locator: tuple[Claim, ...], head: Claim) -> Giving | None:
+        """Return the request for which these events were read; None where another one has taken its place."""
+        matching = (giving for each, giving in self.giving if each == key and giving.loading)
+        return next((giving for giving in matching if (giving.locator, giving.asked) == (locator, head)), None)
 
     def stop_giving(self, key: LogKey, giving: Giving) -> None:
         self.giving = deque(item for item in self.giving if item[1] is not giving)

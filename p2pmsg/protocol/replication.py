@@ -74,7 +74,7 @@ class Replication:
             elif not peer.compared or ((position,) != before and (position or before)):
                 peer.tell({key}, now + limits.HAVE_DELAY_S if peer.compared else now)
             elif peer.held or peer.room_bytes < sum(event.size for event in events):
-                peer.give(key, Giving((position,) if position else (), tip))
+                peer.give(key, Giving((position,) if position else (), tip), whole=True)
             else:
                 self._hand_over(peer, key, events)
 
@@ -151,7 +151,7 @@ class Replication:
                 continue
             key = (shared.value.id, head.device)
             peer.release(key, 2**63)
-            peer.give(key, Giving(tuple(wire.unpack_claims(asked.locator)), head))
+            peer.give(key, Giving(tuple(wire.unpack_claims(asked.locator)), head), whole=len(shared.tips.get(key[1], ())) < 2)
 
     def events_received(self, link: LinkNumber, message: wire.Events) -> None:
         """The peer hands over events; they are acknowledged when stored.
@@ -237,7 +237,7 @@ class Replication:
         """The events of a LoadEvents command were read."""
         peer = self._peers.get(command.link)
         key = (command.conversation, command.device[:PREFIX_BYTES])
-        giving = peer.giving_of(key, command.head) if peer else None
+        giving = peer.loaded_for(key, command.locator, command.head) if peer else None
         if peer is None or giving is None:
             return
         giving.loading, giving.reserved_bytes = False, 0

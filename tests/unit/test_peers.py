@@ -57,7 +57,7 @@ def test_a_mebibyte_may_be_on_its_way(peer: Peer) -> None:
 
 
 def test_what_storage_was_asked_for_counts_as_on_its_way(peer: Peer) -> None:
-    peer.give(KEY, Giving((), claim(9), reserved_bytes=1000))
+    peer.give(KEY, Giving((), claim(9), reserved_bytes=1000), whole=False)
     assert peer.room_bytes == limits.UNACKNOWLEDGED_BYTES - 1000
 
 
@@ -80,32 +80,38 @@ def test_a_repeated_request_starts_anew(peer: Peer) -> None:
     assert key == KEY and giving.locator == (claim(4),)
 
 
-def test_a_request_that_storage_works_on_stays(peer: Peer) -> None:
-    first = Giving((claim(1),), claim(9), loading=True)
-    peer.give(KEY, first)
-    peer.give(KEY, Giving((claim(4),), claim(9)))
-    assert peer.giving_of(KEY) is first and len(peer.giving) == 1
+def test_a_repeated_request_is_not_answered_with_what_was_read_for_the_one_before(peer: Peer) -> None:
+    first = Giving((claim(4),), claim(9), loading=True, asked=claim(9))
+    peer.give(KEY, first, whole=True)
+    peer.give(KEY, Giving((claim(1),), claim(9)), whole=True)
+    assert len(peer.giving) == 1 and peer.loaded_for(KEY, (claim(4),), claim(9)) is None
+
+
+def test_of_a_log_with_one_line_one_request_stands_whatever_its_head(peer: Peer) -> None:
+    peer.give(KEY, Giving((), claim(5)), whole=True)
+    peer.give(KEY, Giving((), claim(9)), whole=True)
+    assert [giving.head for _, giving in peer.giving] == [claim(9)]
 
 
 def test_branches_and_logs_are_given_side_by_side(peer: Peer) -> None:
     for key, head in ((KEY, claim(9, b"x")), (KEY, claim(9, b"y")), (OTHER, claim(9, b"x"))):
-        peer.give(key, Giving((), head))
+        peer.give(key, Giving((), head, loading=True, asked=head), whole=False)
     assert len(peer.giving) == 3
-    found = peer.giving_of(KEY, claim(9, b"y"))
+    found = peer.loaded_for(KEY, (), claim(9, b"y"))
     assert found is not None and found.head == claim(9, b"y")
-    assert peer.giving_of(KEY, claim(8, b"z")) is None
+    assert peer.loaded_for(KEY, (), claim(8, b"z")) is None
 
 
-def test_a_request_is_known_by_the_head_that_storage_was_asked_for(peer: Peer) -> None:
-    giving = Giving((), claim(9), asked=claim(5))
-    peer.give(KEY, giving)
-    assert peer.giving_of(KEY, claim(5)) is giving
+def test_made_up_branches_push_each_other_out(peer: Peer) -> None:
+    for number in range(20):
+        peer.give(KEY, Giving((), claim(9, bytes([number]))), whole=False)
+    assert len(peer.giving) == limits.BRANCHES
 
 
 def test_a_request_ends(peer: Peer) -> None:
     giving, same = Giving((), claim(9)), Giving((), claim(9, b"y"))
-    peer.give(KEY, giving)
-    peer.give(KEY, same)
+    peer.give(KEY, giving, whole=False)
+    peer.give(KEY, same, whole=False)
     peer.stop_giving(KEY, giving)
     assert peer.giving_of(KEY) is same
 
@@ -115,9 +121,9 @@ def test_requests_at_once_are_limited(peer: Peer) -> None:
     peer.giving.extend(
         ((KEY[0], n.to_bytes(8, "big")), Giving((), replace(claim(1), device=n.to_bytes(8, "big")))) for n in range(most - 1)
     )
-    peer.give(KEY, Giving((), claim(1)))
+    peer.give(KEY, Giving((), claim(1)), whole=False)
     with pytest.raises(PeerMisbehaved):
-        peer.give(OTHER, Giving((), claim(1)))
+        peer.give(OTHER, Giving((), claim(1)), whole=False)
 
 
 def test_acknowledged_events_are_no_longer_on_their_way(peer: Peer) -> None:

@@ -74,8 +74,8 @@ def test_what_is_to_be_told_waits_for_the_earliest(peer: Peer) -> None:
 
 
 def test_a_repeated_request_starts_anew(peer: Peer) -> None:
-    peer.give(KEY, Giving((claim(1),), claim(9)))
-    peer.give(KEY, Giving((claim(4),), claim(9)))
+    peer.give(KEY, Giving((claim(1),), claim(9)), whole=False)
+    peer.give(KEY, Giving((claim(4),), claim(9)), whole=False)
     ((key, giving),) = peer.giving
     assert key == KEY and giving.locator == (claim(4),)
 

@@ -116,7 +116,7 @@ class Chat:
                 return False
             if self.prompt is not None and line.rstrip() in NOT_SENT:
                 self.prompt.above(HELP)
-            elif line.strip():
+            elif line.strip() if self.prompt is not None else line:
                 self._say(line)
         return bool(data)
 

@@ -135,7 +135,7 @@ def command(name: str, *, yes: bool = False, cls: type[click.Command] = Command)
     def make(function: Callable[..., None]) -> click.Command:
         made = click.command(name, cls=cls, context_settings=HELP)(click.pass_obj(function))
         made.params.append(_flag("--json", "json", "Print JSON, one object a line."))
-        if yes or cls is Command:
+        if yes or issubclass(cls, Command):
             made.params.append(_flag("-y/--yes", "yes", "Do not ask.", hidden=not yes))
         return made
 

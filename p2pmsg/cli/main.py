@@ -127,7 +127,7 @@ def _as_ours(error: click.ClickException) -> P2pmsgError:
             return UsageError("--profile stands before the command.", hint="p2pmsg --profile NAME COMMAND")
         if error.option_name in ("--json", "-y", "--yes") and ctx is not None:
             return UsageError(f"{error.option_name} stands after the command.", hint=f"{ctx.command_path} COMMAND {error.option_name}")
-    message = error.format_message()
+    message = " ".join(error.format_message().split())
     return UsageError(message if message.endswith((".", "?", "?)")) else f"{message}.", hint=hint)
 
 

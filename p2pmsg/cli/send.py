@@ -17,6 +17,7 @@ from p2pmsg.errors import EmptyText, TextTooLong, TimedOut, UsageError
 _UNKNOWN = "What was accepted stays accepted: p2pmsg history NAME shows it."
 STATES = ("queued", "sent", "delivered", "read")
 _WITH_VALUE = {"--wait", "--timeout", "--key"}
+_YES = {"-y", "--yes"}
 _HELP = {"-h", "--help"}
 _OPTIONS = ("--json", "--help", *sorted(_WITH_VALUE))
 
@@ -36,7 +37,7 @@ def refuse_lookalikes(args: list[str]) -> None:
     in the midst of the text, which would lose it.
     """
     head = args[: args.index("--")] if "--" in args else args
-    words, options, inside = _taken_apart(head)
+    words, options, inside = _taken_apart(head, closed=head is not args)
     text = words[1:] + args[len(head) + 1 :]
     if inside:
         raise _lookalike(inside, words[0], text, options)
@@ -46,15 +47,19 @@ def refuse_lookalikes(args: list[str]) -> None:
             raise _lookalike(word, words[0], text, options) if place else _no_option(word)
 
 
-def _taken_apart(head: list[str]) -> tuple[list[str], list[str], str]:
-    """Return target and words of the text, the options around them, and the first option that stands in the midst of the text."""
+def _taken_apart(head: list[str], *, closed: bool) -> tuple[list[str], list[str], str]:
+    """Return target and words of the text, the options around them, and the first option that stands in the midst of the text.
+
+    `-y`, which asks for nothing here and may be meant as text, is an option only before TARGET, or where `--` follows (`closed`).
+    """
     words: list[str] = []
     options: list[str] = []
     behind: list[str] = []
     inside = ""
     rest = iter(head)
     for word in rest:
-        if word == "--json" or word.partition("=")[0] in _WITH_VALUE:
+        needless = word in _YES and (not words or (closed and len(words) == 1))
+        if word == "--json" or needless or word.partition("=")[0] in _WITH_VALUE:
             behind += [word, *([value] if word in _WITH_VALUE and (value := next(rest, None)) is not None else [])]
             continue
         if len(words) > 1:

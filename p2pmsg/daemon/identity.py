@@ -26,7 +26,7 @@ from p2pmsg.errors import AlreadyInitialized, FileExists, HomeUnusable, InvalidN
 from p2pmsg.model.accounts import ChainLink
 from p2pmsg.model.events import Conversation, ConversationKind, Kind, Tip
 from p2pmsg.model.ids import DeviceKey
-from p2pmsg.model.names import fault_of_text
+from p2pmsg.model.names import fault_of_name
 from p2pmsg.protocol import log
 from p2pmsg.protocol.bodies import SettingBody, encode_body
 from p2pmsg.storage import log as log_store
@@ -98,7 +98,7 @@ def _refuse_who_is_there(profile: Profile) -> None:
 
 def _device_name(device: str | None) -> str:
     name = unicodedata.normalize("NFC", device if device is not None else socket.gethostname().split(".")[0] or "device")
-    if fault := fault_of_text(name, limits.NAME_CHARACTERS):
+    if fault := fault_of_name(name, limits.NAME_CHARACTERS):
         raise InvalidName(f"This name of a device cannot be used: it {fault}.", hint="p2pmsg init --name NAME --device NAME")
     return name
 

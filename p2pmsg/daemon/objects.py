@@ -79,6 +79,15 @@ def message(node: Node, row: MessageRow) -> Json:
     }
 
 
+def new_message(node: Node, row: MessageRow) -> Json:
+    """Return a message as it was when it came: in `watch` its states follow as events of their own, in their order, also when replayed."""
+    found = message(node, row)
+    if row.kind == "text" and (found["deliveries"] or not row.mine):
+        found["state"] = "queued" if row.mine else "unread"
+        found["deliveries"] = [each | {"state": "queued", "at": None} for each in found["deliveries"]]
+    return found
+
+
 def state(row: MessageRow, deliveries: Iterable[Json]) -> str:
     """Return a message's state: of mine the least that any recipient has reached, of others whether I was shown it."""
     if not row.mine:

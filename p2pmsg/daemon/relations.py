@@ -21,6 +21,7 @@ from p2pmsg.errors import (
     InviteMalformed,
     InviteOwn,
     InviteRefused,
+    InviteUsed,
     NoNetwork,
     PeerUnreachable,
     UsageError,
@@ -91,6 +92,8 @@ class Relations:
 
         def job(db: Db) -> tuple[InviteRow, tuple[GateRow, ...]]:
             found = doors.find_invite(db, params.id, wall)
+            if found.spent_by is not None:
+                raise InviteUsed("Somebody has used this invite already.", hint="p2pmsg contact list; p2pmsg contact remove NAME")
             doors.end_invite(db, found.id, Ended.WITHDRAWN, wall)
             return found, doors.gates(db, 0)
 

@@ -83,6 +83,11 @@ def _only_cause(group: BaseExceptionGroup[BaseException]) -> P2pmsgError:
     return cause if isinstance(cause, P2pmsgError) else P2pmsgError(f"The daemon failed ({type(cause).__name__}: {cause}).")
 
 
+def _set_both(one: asyncio.Event, other: asyncio.Event) -> None:
+    one.set()
+    other.set()
+
+
 class _Daemon:
     """Everything that runs, in the order in which it starts; it stops the other way round."""
 
@@ -96,8 +101,9 @@ class _Daemon:
     async def run(self) -> None:
         kem.require_post_quantum()
         stopping = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+        interrupted = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, _set_both, stopping, interrupted)
         worker = Worker(self._profile.database, vault.database_key(vault.open_key(self._profile.key)))
         warnings = await worker.open()
         try:
@@ -108,6 +114,8 @@ class _Daemon:
         finally:
             await worker.close()
             _log.info("stopped")
+        if interrupted.is_set():
+            raise KeyboardInterrupt
 
     async def _serve(self, worker: Worker, warnings: list[dict[str, str]], stopping: asyncio.Event, tasks: asyncio.TaskGroup) -> None:
         settings = self._settings

@@ -72,7 +72,7 @@ class Watching:
         head: Json = {"cursor": str(change.cursor), "at": objects.time(change.at_ms), "type": change.type.value}
         if change.type is ChangeType.MESSAGE:
             row = rows.get(change.event)
-            return None if row is None else head | {"message": objects.message(self._node, row), "notify": live and is_news(row)}
+            return None if row is None else head | {"message": objects.new_message(self._node, row), "notify": live and is_news(row)}
         if change.type is ChangeType.STATE:
             account = change.account.hex() if change.account else None
             return head | {"id": change.event.hex() if change.event else None, "state": change.state, "account": account}

@@ -62,7 +62,7 @@ def talk(daemon: Daemon) -> Talk:
 
 def test_a_line_in_is_a_message_out_and_the_end_ends(talk: Talk) -> None:
     done = cli(talk.daemon.home, "chat", "bob", stdin="hi\n\n  \nZoë\nlast".encode())
-    assert done.returncode == 0 and talk.texts() == ["hi", "Zoë", "last"]
+    assert done.returncode == 0 and talk.texts() == ["hi", "  ", "Zoë", "last"]
     assert done.stdout.decode().splitlines()[0] == "2099-01-31 12:03  me: hi  (queued)"
 
 

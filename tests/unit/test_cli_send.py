@@ -230,3 +230,9 @@ def test_standard_input_on_a_terminal_says_how_it_ends(daemon: Daemon) -> None:
         screen.press("hi\n\x04")
         assert screen.end() == 0
     assert texts(daemon) == ["hi"]
+
+
+@pytest.mark.parametrize("words", [["-y", "bob", "--json", "--", "hi"], ["bob", "--yes", "--", "hi"], ["--yes", "bob", "hi"]])
+def test_yes_is_taken_where_it_cannot_be_text(daemon: Daemon, words: list[str]) -> None:
+    assert cli(daemon.home, "send", *words).returncode == 0
+    assert set(texts(daemon)) == {"hi"}

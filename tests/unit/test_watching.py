@@ -172,12 +172,14 @@ async def test_states_are_told_as_they_come() -> None:
         assert {(event["id"], event["account"]) for event in reader.events if event["type"] == "state"} == {(sent["id"], BOB.account.hex())}
 
 
-async def test_a_message_is_shown_as_it_stands_when_it_is_read() -> None:
+async def test_a_message_comes_as_it_was_and_its_states_follow_in_order_also_when_replayed() -> None:
     async with neighbours(ANN, BOB) as (ann, _):
         await ann.send("hello", wait="delivered")
         reader = await replayed(ann, since=0)
         (event,) = [event for event in reader.events if event["type"] == "message" and event["message"]["kind"] == "text"]
-        assert event["message"]["state"] == "delivered" and set(event) == {"cursor", "at", "type", "message", "notify"}
+        assert event["message"]["state"] == "queued" and set(event) == {"cursor", "at", "type", "message", "notify"}
+        assert [each["state"] for each in event["message"]["deliveries"]] == ["queued"]
+        assert [each["state"] for each in reader.events if each["type"] == "state"][-1] == "delivered"
 
 
 async def test_only_what_is_new_of_others_is_worth_a_notice() -> None:

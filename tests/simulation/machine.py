@@ -256,7 +256,7 @@ class Machine:
         node.submit_write(job, lambda result: None)
 
     def doors_to(self, other: Machine) -> set[bytes]:
-        """Return the gate keys of the pair. After a removal by one side and an invite whose use broke off the two may have none in common."""
+        """Return the gate keys of the pair; after a removal and an invite whose use broke off the two may have none in common."""
         return {row.key for row in self.node.people.gates if row.account == other.account}
 
     def remove(self, other: Machine) -> None:

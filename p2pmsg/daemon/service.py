@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import logging
 import os
@@ -185,8 +184,7 @@ class _Daemon:
         gc.freeze()  # modules and what was loaded stay for good: looking through them again and again takes a tenth of the CPU under load
         _log.info("p2pmsg %s answers", __version__)
         server = Server(api, profile=self._profile.name, log=str(self._profile.log))
-        with contextlib.suppress(asyncio.CancelledError):
-            await server.serve(listener)
+        await server.serve(listener)
 
     def _publish(self, path: pathlib.Path | None) -> None:
         self._lock.publish(socket=path, version=__version__, protocol=PROTOCOL_VERSION, started_at=self._started_at.isoformat())

@@ -6,11 +6,13 @@ dicts and lists. Knows nothing of sockets nor of how a method is done.
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
 from p2pmsg.config import limits
+from p2pmsg.errors import UsageError
 
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 Count = Annotated[int, Meta(ge=1, le=limits.RPC_LIST)]
@@ -216,3 +218,14 @@ METHODS: dict[str, type[Params]] = {
     "delete": Delete,
     "watch": Watch,
 }
+
+
+def params_of(method: str) -> type[Params]:
+    """Return what a method's params are. Raises: UsageError, whose candidates are the methods of nearly that name."""
+    kind = METHODS.get(method)
+    if kind is None:
+        near = get_close_matches(method[:80].lower().replace(" ", "."), METHODS, n=3, cutoff=0.5)
+        mean = f" Did you mean {near[0]}?" if near else ""
+        hint = "A method is a command with a dot: contact list is contact.list."
+        raise UsageError(f"There is no method {method[:80]!r}.{mean}", hint=hint, candidates=near)
+    return kind

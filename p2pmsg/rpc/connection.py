@@ -17,8 +17,8 @@ import msgspec
 
 from p2pmsg import PROTOCOL_VERSION, __version__
 from p2pmsg.config import limits
-from p2pmsg.errors import P2pmsgError
-from p2pmsg.rpc.api import METHODS, Params
+from p2pmsg.errors import P2pmsgError, UsageError
+from p2pmsg.rpc.api import Params, params_of
 from p2pmsg.rpc.escape import escape
 
 _log = logging.getLogger(__name__)
@@ -27,7 +27,8 @@ _PIECE_BYTES = 65_536
 """Lines of one turn are gathered up to this size: a system call and a wake-up of the client for each cost more than the line."""
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes that are not the JSON asked for."""
-PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS, FAILED = -32700, -32600, -32601, -32602, -32000
+PARSE_ERROR, INVALID_REQUEST, FAILED = -32700, -32600, -32000
+"""The last stands for all that a method has to say; the others for lines of which no method is known."""
 Id = str | int | float | None | msgspec.UnsetType
 
 
@@ -72,7 +73,7 @@ class Answer(Params):
 
 
 class Fault(Exception):
-    """A request that cannot even be understood."""
+    """A line that is no request: nobody can say of which method it speaks. `number` is JSON-RPC's."""
 
     def __init__(self, number: int, message: str) -> None:
         super().__init__(message)
@@ -119,7 +120,7 @@ class Connection:
                 rest.clear()
             rest += tail
             if len(rest) > limits.RPC_LINE_BYTES:
-                await self.write_fault(None, Fault(INVALID_REQUEST, f"A line has at most {limits.RPC_LINE_BYTES} bytes."))
+                await self._write_fault(Fault(INVALID_REQUEST, f"A line has at most {limits.RPC_LINE_BYTES} bytes."))
                 raise ClientGone
 
     def _closed_whole(self) -> bool:
@@ -131,7 +132,7 @@ class Connection:
         try:
             request = _decode(line)
         except Fault as fault:
-            await self.write_fault(None, fault)
+            await self._write_fault(fault)
             return
         if request.method.endswith(".answer") and self._answered(request):
             return
@@ -157,8 +158,6 @@ class Connection:
         try:
             result = await self._result(request, call)
             await call.finish(result)
-        except Fault as fault:
-            await self.write_fault(request.id, fault)
         except P2pmsgError as error:
             await self._failed(call, error)
         except (ConnectionError, ClientGone):
@@ -172,13 +171,12 @@ class Connection:
             self._slots.release()
 
     async def _result(self, request: Request, call: Call) -> object:
-        kind = METHODS.get(request.method)
-        if kind is None:
-            raise Fault(METHOD_NOT_FOUND, f"There is no method {request.method[:80]!r}.")
+        kind = params_of(request.method)
         try:
             params = msgspec.json.decode(request.params, type=kind)
         except UNREADABLE as error:
-            raise Fault(INVALID_PARAMS, f"{request.method}: {error}.") from error
+            takes = ", ".join(kind.__struct_encode_fields__) or "none"
+            raise UsageError(f"{request.method}: {error}.", hint=f"Params of {request.method}: {takes}.") from error
         if request.method == "rpc.hello":
             return self.service.hello()
         return await self.service.handler.call(request.method, params, call)
@@ -188,23 +186,14 @@ class Connection:
             raise ClientGone
         await self.write_error(call.request.id, FAILED, error)
 
-    async def write_fault(self, identity: Id, fault: Fault) -> None:
-        """Answer what was not understood; the code is `usage`."""
-        error = P2pmsgError(str(fault), hint="See the local API in the CLI contract.")
-        await self.write_error(identity, fault.number, error, code="usage", exit_status=2)
+    async def _write_fault(self, fault: Fault) -> None:
+        await self.write_error(None, fault.number, UsageError(str(fault), hint="One object a line: JSON-RPC 2.0 in UTF-8."))
 
-    async def write_error(
-        self, identity: Id, number: int, error: P2pmsgError, *, code: str | None = None, exit_status: int | None = None
-    ) -> None:
+    async def write_error(self, identity: Id, number: int, error: P2pmsgError) -> None:
         """Answer with an error, unless nobody asked for an answer."""
         if identity is msgspec.UNSET:
             return
-        data = {
-            "code": code or error.code,
-            "hint": error.hint,
-            "candidates": error.candidates,
-            "exit_status": exit_status or error.exit_status,
-        }
+        data = {"code": error.code, "hint": error.hint, "candidates": error.candidates, "exit_status": error.exit_status}
         await self.write({"jsonrpc": "2.0", "id": identity, "error": {"code": number, "message": error.message, "data": data}})
 
     async def write(self, message: object) -> None:

@@ -103,21 +103,35 @@ async def test_rubbish_is_answered_and_harms_nothing(home: Path, line: bytes, nu
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
-    ("method", "params", "number"),
+    ("method", "params", "words"),
     [
-        ("nonsense", {}, -32601),
-        ("whoami.answer", {"line": "x"}, -32601),
-        ("whoami", {"x": 1}, -32602),
-        ("whoami", [1], -32602),
-        ("send", {"target": "bob"}, -32602),
-        ("contact.show", {"name": None}, -32602),
+        ("nonsense", {}, "no method 'nonsense'"),
+        ("whoami.answer", {"line": "x"}, "no method 'whoami.answer'. Did you mean whoami?"),
+        ("contact.lst", {}, "Did you mean contact.list?"),
+        ("contact list", {}, "Did you mean contact.list?"),
+        ("whoami", {"x": 1}, "unknown field `x`"),
+        ("whoami", [1], "whoami: Expected `object`"),
+        ("send", {"target": "bob"}, "missing required field `text`"),
+        ("contact.show", {"name": None}, "Expected `str`, got `null`"),
     ],
 )
-async def test_method_and_params_are_checked(home: Path, method: str, params: object, number: int) -> None:
+async def test_method_and_params_are_checked(home: Path, method: str, params: object, words: str) -> None:
     script = Script()
     async with talking(home, script) as peer:
-        assert (await peer.answer(method, params))["error"]["code"] == number
+        answer = await peer.answer(method, params)
+        error = answer["error"]
+        assert answer["id"] == 1 and error["code"] == -32000 and words in error["message"]
+        assert set(error["data"]) == {"code", "hint", "candidates", "exit_status"}
+        assert error["data"]["code"] == "usage" and error["data"]["exit_status"] == 2
         assert script.calls == []
+
+
+@pytest.mark.asyncio
+async def test_what_can_be_said_instead(home: Path) -> None:
+    async with talking(home, Script()) as peer:
+        assert (await peer.answer("contact.lst"))["error"]["data"]["candidates"][0] == "contact.list"
+        hint = (await peer.answer("watch", {"target": "bob"}))["error"]["data"]["hint"]
+        assert hint == "Params of watch: since, n, in."
 
 
 @pytest.mark.asyncio
@@ -286,7 +300,7 @@ async def test_a_bad_answer_is_none(home: Path) -> None:
 
     async with talking(home, Script(whoami=ask)) as peer:
         await peer.answer("whoami")
-        assert (await peer.answer("whoami.answer", {"line": 5}))["error"]["code"] == -32601
+        assert (await peer.answer("whoami.answer", {"line": 5}))["error"]["code"] == -32000
         peer.say(b'{"jsonrpc":"2.0","method":"whoami.answer","params":{"line":"yes"}}')
         assert (await peer.hear())["result"] == "yes"
 

@@ -134,6 +134,8 @@ REQUESTS = 16
 
 # -- storage
 DISK_WARN_BYTES = 200_000_000
+DISK_REFUSE_OTHERS_BYTES = 50_000_000
+"""Below this nothing of other people's is taken on, so that nobody else's messages keep me from writing my own."""
 DISK_REFUSE_BYTES = 20_000_000
 KEY_KEPT_S = 7 * 86400.0
 JOBS_WAITING = 10_000

@@ -125,7 +125,7 @@ class Api:
     async def profile_set(self, params: api.ProfileSet) -> Json:
         """Sign a profile link, store it, and show it to everybody linked."""
         if params.name is not None:
-            links = await self._worker.run(partial(self._sign_name, name=check_own_name(params.name)), growing=True)
+            links = await self._worker.run(partial(self._sign_name, name=check_own_name(params.name)), room_bytes=limits.DISK_REFUSE_BYTES)
             if links != self._node.people.links_of(self._node.people.me.account):
                 self._node.people.learn_chain(links)
                 self._spread_chain()

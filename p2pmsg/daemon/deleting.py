@@ -78,7 +78,7 @@ class Deleting:
             gone = shown - erasing.shown_count(db, conversation)
             return gone, erasing.waiting_count(db, conversation) - waiting, *events
 
-        gone, waiting, *_ = await node.run_write(job, growing=False)
+        gone, waiting, *_ = await node.run_write(job, room_bytes=0)
         return {"conversation": conversation.hex(), "deleted": gone, "still_to_deliver": waiting}
 
     # -- what is older than is kept
@@ -114,7 +114,7 @@ class Deleting:
             return [node.write(db, node.people.own(), body) for body in erasing.older_than(db, before_ms)]
 
         try:
-            found = len(await node.run_write(job, growing=False))
+            found = len(await node.run_write(job, room_bytes=0))
         except P2pmsgError as error:
             _log.warning("old messages could not be deleted: %s", error)
             return 0

@@ -107,7 +107,8 @@ class Keeping:
         job = partial(
             receiving.receive, conversation=command.conversation, events=command.events, context=context, now_ms=self._node.clock.wall_ms()
         )
-        self._node.storage.submit(job, partial(self._received, command, size), growing=True)
+        room = limits.DISK_REFUSE_BYTES if account == self._node.people.me.account else limits.DISK_REFUSE_OTHERS_BYTES
+        self._node.storage.submit(job, partial(self._received, command, size), room_bytes=room)
 
     def _received(self, command: ReceiveEvents, size: int, result: Received | BaseException) -> None:
         now = self._node.clock.now()
@@ -171,7 +172,7 @@ class Keeping:
             for mark, state in marks:
                 feed_store.mark(db, mark.conversation, me, mark.after, mark.upto, state, mark.account, wall)
 
-        self._node.storage.submit(job, lambda result: self._node.wake(feed=True), growing=True)
+        self._node.storage.submit(job, lambda result: self._node.wake(feed=True), room_bytes=limits.DISK_REFUSE_BYTES)
 
     def _alert(self, code: str, device: DeviceId, message: str) -> None:
         """Tell those who watch, and all who do later."""

@@ -64,7 +64,7 @@ class LinkEvents:
             return
         name = link.joining.name if link.joining else None
         job = partial(commit_peering, node=self._node, peering=peering, name=name, now_ms=self._node.clock.wall_ms())
-        self._node.submit_write(job, partial(self._peering_stored, link, peering), growing=True)
+        self._node.submit_write(job, partial(self._peering_stored, link, peering), room_bytes=limits.DISK_REFUSE_BYTES)
 
     def _peering_stored(self, link: Link, peering: Peering, result: Any) -> None:
         node = self._node
@@ -181,7 +181,7 @@ class LinkEvents:
             else:
                 node.contact_changed(peering.account)
 
-        node.storage.submit(job, done, growing=True)
+        node.storage.submit(job, done, room_bytes=limits.DISK_REFUSE_OTHERS_BYTES)
 
     def message_received(self, link: Link, message: Message) -> None:
         replication, now = self._node.replication, self._node.clock.now()

@@ -112,7 +112,7 @@ class Messaging:
                 events.append(node.write(db, conversation, mark))
             return (rows, *events)
 
-        rows = (await node.run_write(job, growing=False))[0]
+        rows = (await node.run_write(job, room_bytes=0))[0]
         return [objects.message(node, replace(row, unread=False)) for row in rows]
 
 

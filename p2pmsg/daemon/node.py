@@ -15,6 +15,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
+from p2pmsg.config import limits
 from p2pmsg.daemon import objects
 from p2pmsg.daemon.checks import Checks
 from p2pmsg.daemon.clock import Clock, Timer
@@ -123,12 +124,12 @@ class Node:
 
     # -- writing
 
-    def append(self, conversation: Conversation, body: Body, done: Callable[[Any], None], *, growing: bool = False) -> None:
+    def append(self, conversation: Conversation, body: Body, done: Callable[[Any], None], *, room_bytes: int = 0) -> None:
         """Write an event into my log of a conversation and hand it on; `done` gets the Event once it is durable, or the error.
 
         Events of one conversation are written in the order of the calls.
         """
-        self.submit_write(partial(self.write, conversation=conversation, body=body), done, growing=growing)
+        self.submit_write(partial(self.write, conversation=conversation, body=body), done, room_bytes=room_bytes)
 
     def write(self, db: Db, conversation: Conversation, body: Body) -> Event:
         """Write an event inside a storage job of mine; the job's result must be given to `written` after the commit."""
@@ -160,7 +161,7 @@ class Node:
                 hint="Use the newer copy.",
             )
 
-    def submit_write(self, job: Callable[[Db], Any], done: Callable[[Any], None], *, growing: bool = False) -> None:
+    def submit_write(self, job: Callable[[Db], Any], done: Callable[[Any], None], *, room_bytes: int = 0) -> None:
         """Run a job that writes events (it returns an Event, or a tuple or list that holds Events), and hand them on once committed."""
 
         def finished(result: Any) -> None:
@@ -170,7 +171,7 @@ class Node:
             self.wake(feed=True)  # first: who waits for the result finds the message on its way
             done(result)
 
-        self.storage.submit(job, finished, growing=growing)
+        self.storage.submit(job, finished, room_bytes=room_bytes)
 
     def handed(self, account: AccountId, conversation: ConversationId, seq: int) -> bool:
         """Say whether my message is on its way to the account on a live link."""
@@ -276,7 +277,9 @@ class Node:
         if command is not None:
             self.close(command.link, command.code)
 
-    async def run_write(self, job: Callable[[Db], Any], *, growing: bool = True, then: Callable[[Any], None] | None = None) -> Any:
+    async def run_write(
+        self, job: Callable[[Db], Any], *, room_bytes: int = limits.DISK_REFUSE_BYTES, then: Callable[[Any], None] | None = None
+    ) -> Any:
         """Like `submit_write`, awaited. `then` is given the result in the order of the commits, before any later one's.
 
         Cancelled: what was written stays, and is handed on. Raises: what the job raised.
@@ -293,7 +296,7 @@ class Node:
             else:
                 future.set_result(result)
 
-        self.submit_write(job, done, growing=growing)
+        self.submit_write(job, done, room_bytes=room_bytes)
         return await future
 
     # -- contacts

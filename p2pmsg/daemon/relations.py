@@ -97,7 +97,7 @@ class Relations:
             doors.end_invite(db, found.id, Ended.WITHDRAWN, wall)
             return found, doors.gates(db, 0)
 
-        found = (await self._node.run_write(job, growing=False, then=self._take_gates))[0]
+        found = (await self._node.run_write(job, room_bytes=0, then=self._take_gates))[0]
         return {"id": found.id, "invite": None, "expires_at": objects.time(found.expires_ms)}
 
     def _take_gates(self, result: Sequence[Any]) -> None:

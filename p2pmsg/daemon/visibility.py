@@ -204,7 +204,7 @@ class Visibility:
             request_store.put(db, row)
             feed_store.record(db, ChangeType.REQUEST, payload, row.received_ms)
 
-        node.storage.submit(job, lambda result: node.wake(feed=True), growing=True)
+        node.storage.submit(job, lambda result: node.wake(feed=True), room_bytes=limits.DISK_REFUSE_OTHERS_BYTES)
 
     def _warn(self) -> None:
         _log.warning("%d attempts to become a contact came to nothing: visible mode ends", self._failures)

@@ -30,8 +30,8 @@ class Job:
     run: Callable[[Db], Any]
     done: Done
     writes: bool
-    growing: bool = False
-    """Makes the database larger on the user's behalf: refused while the disk is nearly full."""
+    room_bytes: int = 0
+    """Refused while the disk has less room than this; what makes the database hardly larger needs none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +49,14 @@ class _BatchLost(Exception):
     """SQLite undid the whole transaction, not just the statement that failed."""
 
 
-def run_batch(db: Db, waiting: deque[Job], *, low_disk: bool, folder: Path | None, budget_s: float = BATCH_S) -> list[Settled]:
+def run_batch(
+    db: Db, waiting: deque[Job], *, free_bytes: int | None = None, folder: Path | None, budget_s: float = BATCH_S
+) -> list[Settled]:
     """Take jobs off `waiting`, run them in order and commit; return all that were taken with their outcomes.
 
     Where the transaction is lost or cannot be committed every writing job of it fails, and the reading ones are run again: what
-    they saw is no longer true; what was not begun stays on `waiting`. Never raises.
+    they saw is no longer true; what was not begun stays on `waiting`. Never raises. `free_bytes` is the disk's room, None where that
+    is not known.
     """
     settled: list[Settled] = []
     deadline = time.monotonic() + budget_s
@@ -61,7 +64,7 @@ def run_batch(db: Db, waiting: deque[Job], *, low_disk: bool, folder: Path | Non
         while waiting and (not settled or time.monotonic() < deadline):
             job = waiting.popleft()
             settled.append(Settled(job, None))
-            settled[-1] = Settled(job, _run(db, job, low_disk, folder))
+            settled[-1] = Settled(job, _run(db, job, free_bytes, folder))
         if db.conn.in_transaction:
             db.execute("COMMIT")
     except (*SQL_FAULTS, _BatchLost) as error:
@@ -74,15 +77,15 @@ def run_batch(db: Db, waiting: deque[Job], *, low_disk: bool, folder: Path | Non
 
 def run_alone(db: Db, job: Callable[[Db], object], folder: Path) -> None:
     """Run one job in a transaction of its own. Raises: what the job raised, what the disk did as an error of ours."""
-    (settled,) = run_batch(db, deque((Job(job, lambda _: None, writes=True),)), low_disk=False, folder=folder)
+    (settled,) = run_batch(db, deque((Job(job, lambda _: None, writes=True),)), folder=folder)
     if isinstance(settled.outcome, BaseException):
         raise settled.outcome
 
 
-def _run(db: Db, job: Job, low_disk: bool, folder: Path | None) -> object:
+def _run(db: Db, job: Job, free_bytes: int | None, folder: Path | None) -> object:
     if not job.writes:
         return _attempt(db, job, folder)
-    if job.growing and low_disk:
+    if free_bytes is not None and free_bytes < job.room_bytes:
         return StorageFull("The disk is nearly full: nothing new is taken on.")
     if not db.conn.in_transaction:
         db.execute("BEGIN IMMEDIATE")

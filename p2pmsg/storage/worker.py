@@ -26,22 +26,22 @@ _DISK_LOOKED_AT_EVERY_S: Final = 1.0
 class Storage(ABC):
     """What the node sees: jobs with a callback, or awaited. Jobs run in the order in which they are given."""
 
-    def submit(self, job: Callable[[Db], T], done: Callable[[T | BaseException], None], *, growing: bool = False) -> None:
+    def submit(self, job: Callable[[Db], T], done: Callable[[T | BaseException], None], *, room_bytes: int = 0) -> None:
         """Run a job that writes; `done` gets its result once that is on the disk, or the exception that undid it.
 
-        `growing` jobs fail with StorageFull while the disk has less than `limits.DISK_REFUSE_BYTES`. With `limits.JOBS_WAITING`
-        jobs waiting `done` gets StorageBusy. `done` is never called from within this call.
+        It fails with StorageFull while the disk has less room than `room_bytes`. With `limits.JOBS_WAITING` jobs waiting `done` gets
+        StorageBusy. `done` is never called from within this call.
         """
-        self._take(Job(job, done, writes=True, growing=growing))
+        self._take(Job(job, done, writes=True, room_bytes=room_bytes))
 
     def read(self, job: Callable[[Db], T], done: Callable[[T | BaseException], None]) -> None:
         """Run a job that only reads: it sees all jobs given before it and waits for no fsync of its own."""
         self._take(Job(job, done, writes=False))
 
-    async def run(self, job: Callable[[Db], T], *, growing: bool = False) -> T:
+    async def run(self, job: Callable[[Db], T], *, room_bytes: int = 0) -> T:
         """Like `submit`. Cancelled: the job is done all the same, only its result is dropped."""
         result: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self.submit(job, partial(_settle, result), growing=growing)
+        self.submit(job, partial(_settle, result), room_bytes=room_bytes)
         return await result
 
     async def ask(self, job: Callable[[Db], T]) -> T:
@@ -135,8 +135,8 @@ class Worker(Storage):
         self._on_loop(_settle, opened, database.warnings)
         try:
             while self._wait_for_jobs():
-                low = self._disk_is_low()
-                self._tell(run_batch(database.db, self._waiting, low_disk=low, folder=self._path.parent))
+                self._look_at_disk()
+                self._tell(run_batch(database.db, self._waiting, free_bytes=self.free_bytes, folder=self._path.parent))
         finally:
             close_database(database.db)
 
@@ -145,7 +145,7 @@ class Worker(Storage):
             self._given.wait_for(lambda: self._waiting or self._closing)
             return bool(self._waiting)
 
-    def _disk_is_low(self) -> bool:
+    def _look_at_disk(self) -> None:
         now = time.monotonic()
         if now - self._looked_at >= _DISK_LOOKED_AT_EVERY_S:
             self._looked_at = now
@@ -153,7 +153,6 @@ class Worker(Storage):
                 self.free_bytes = self._room(self._path.parent)
             except OSError:
                 self.free_bytes = None
-        return self.free_bytes is not None and self.free_bytes < limits.DISK_REFUSE_BYTES
 
     def _tell(self, settled: list[Settled]) -> None:
         self._on_loop(_tell_each, self._loop, settled)
@@ -173,18 +172,18 @@ def _tell_each(loop: asyncio.AbstractEventLoop, settled: list[Settled]) -> None:
 class Inline(Storage):
     """The same without a thread: waiting jobs run in one batch when the caller's scheduler says so (simulation, tests).
 
-    Whoever drops it before then has crashed before the commit. `low_disk` and the database stay the caller's.
+    Whoever drops it before then has crashed before the commit. `free_bytes` and the database stay the caller's.
     """
 
     def __init__(self, db: Db, schedule: Callable[[Callable[[], None]], object]) -> None:
         self.db = db
-        self.low_disk = False
+        self.free_bytes: int | None = None
         self._schedule = schedule
         self._waiting: deque[Job] = deque()
 
     def run_waiting(self) -> None:
         """Run and commit what waits, then tell the outcomes; jobs given meanwhile wait for the next time."""
-        settled = run_batch(self.db, self._waiting, low_disk=self.low_disk, folder=None, budget_s=float("inf"))
+        settled = run_batch(self.db, self._waiting, free_bytes=self.free_bytes, folder=None, budget_s=float("inf"))
         if self._waiting:
             self._schedule(self.run_waiting)
         for each in settled:

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from p2pmsg.config import limits
 from p2pmsg.crypto import gates
 from p2pmsg.daemon.announcer import Announcer
 from p2pmsg.daemon.linkage import Joining
@@ -55,7 +56,9 @@ class Disk(Storage):
             self._clock.call_in(self._machine.world.rng.uniform(0.0001, self._machine.fsync_s), self._commit)
 
     def _commit(self) -> None:
-        settled = run_batch(self._machine.db, self._waiting, low_disk=self._machine.low_disk, folder=None, budget_s=float("inf"))
+        settled = run_batch(
+            self._machine.db, self._waiting, free_bytes=0 if self._machine.low_disk else None, folder=None, budget_s=float("inf")
+        )
         self._told = max(self._told, self._clock.now() + self._machine.world.rng.uniform(0, 0.002))
         for each in settled:
             if isinstance(each.outcome, Exception) and not isinstance(each.outcome, P2pmsgError):
@@ -240,7 +243,7 @@ class Machine:
         def job(db: Db) -> Event:
             return node.write(db, conversation, TextBody(text)) if not parents else self._reply(db, node, conversation, text, parents)
 
-        node.submit_write(job, done, growing=True)
+        node.submit_write(job, done, room_bytes=limits.DISK_REFUSE_BYTES)
 
     def read(self, other: Machine) -> None:
         """Read what is unread, as the CLI's `read` does, with a receipt."""

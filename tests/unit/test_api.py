@@ -131,7 +131,7 @@ async def test_an_old_copy_signs_nothing() -> None:
 
 async def test_a_full_disk_keeps_the_old_name() -> None:
     house = alone()
-    house.storage.low_disk = True
+    house.storage.free_bytes = 0
     with pytest.raises(StorageFull):
         await ask(house, "profile.set", name="Annie")
     assert (await ask(house, "whoami"))["name"] == "Ann"

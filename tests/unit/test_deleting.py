@@ -260,7 +260,7 @@ async def test_it_looks_at_once_daily_and_when_the_setting_changes(monkeypatch: 
 async def test_a_database_that_fails_stops_no_round(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     house = alone()
 
-    async def run_write(job: object, *, growing: bool = True) -> None:
+    async def run_write(job: object, *, room_bytes: int = 1) -> None:
         raise NotPermitted("no")
 
     monkeypatch.setattr(house.node, "run_write", run_write)

@@ -9,7 +9,7 @@ import pytest
 
 from p2pmsg.config import limits
 from p2pmsg.daemon import keeping
-from p2pmsg.errors import NotPermitted, StorageFailed
+from p2pmsg.errors import NotPermitted, StorageFailed, StorageFull
 from p2pmsg.model.addresses import Address
 from p2pmsg.protocol.bodies import TextBody
 from p2pmsg.protocol.messages import LIMIT
@@ -73,15 +73,33 @@ async def test_events_that_cannot_be_stored_are_asked_for_again_on_the_same_link
     monkeypatch.setattr(limits, "STORE_AGAIN_S", 0.05)
     async with neighbours(ANN, BOB) as (ann, bob):
         (before,) = [opened.link for opened in bob.node.links]
-        bob.storage.low_disk = True
+        bob.storage.free_bytes = 0
         sent = await ann.send("hello")
         async with asyncio.timeout(5):
             while bob.node.storage_error is None:
                 await settle()
         assert sent["state"] in ("queued", "sent") and bob.shelf.unread_all() == 0
-        bob.storage.low_disk = False
+        bob.storage.free_bytes = None
         await bob.until(lambda: bob.shelf.unread_all() >= 1)
         assert bob.node.storage_error is None and [opened.link for opened in bob.node.links] == [before]
+
+
+async def test_others_do_not_take_the_room_that_is_kept_for_my_own_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "STORE_AGAIN_S", 0.05)
+    async with neighbours(ANN, BOB) as (ann, bob):
+        bob.storage.free_bytes = limits.DISK_REFUSE_OTHERS_BYTES - 1
+        waiting = await ann.send("there is no room for this")
+        assert (await bob.send("but for this", wait="delivered"))["state"] == "delivered"
+        async with asyncio.timeout(5):
+            while bob.node.storage_error is None:
+                await settle()
+        assert bob.shelf.unread_all() == 0
+        bob.storage.free_bytes = limits.DISK_REFUSE_OTHERS_BYTES
+        await bob.until(lambda: bob.shelf.unread_all() == 1)
+        assert waiting["id"] in [each["id"] for each in await bob.history()]
+        bob.storage.free_bytes = limits.DISK_REFUSE_BYTES - 1
+        with pytest.raises(StorageFull):
+            await bob.send("nor for this")
 
 
 async def test_an_acknowledgement_that_cannot_be_stored_is_stored_later() -> None:

@@ -200,7 +200,7 @@ async def test_a_contact_removed_during_the_handshake_gets_no_link() -> None:
 
 async def test_a_fault_of_the_disk_while_a_link_is_proven_ends_it() -> None:
     visit = Visit(Person("Bob", nicknames=("Bobby",)))
-    visit.house.storage.low_disk = True
+    visit.house.storage.free_bytes = 0
     end = await visit.comes()
     await settle()
     assert end.opened is None and visit.wire.refused and list(visit.node.linkage) == []

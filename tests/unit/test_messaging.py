@@ -121,7 +121,7 @@ async def test_nobody_to_send_to() -> None:
 
 async def test_a_full_disk_refuses_before_it_accepts() -> None:
     house = alone()
-    house.storage.low_disk = True
+    house.storage.free_bytes = 0
     with pytest.raises(StorageFull):
         await house.send("hello")
     assert texts(await house.history()) == []
@@ -231,5 +231,5 @@ async def test_reading_writes_nothing_where_nothing_is_unread() -> None:
 async def test_a_full_disk_does_not_keep_from_reading() -> None:
     async with neighbours(ANN, BOB) as (ann, bob):
         await ann.send("hello", wait="delivered")
-        bob.storage.low_disk = True
+        bob.storage.free_bytes = 0
         assert texts(await bob.read()) == ["hello"] and bob.shelf.unread_all() == 0

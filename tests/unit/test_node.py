@@ -77,7 +77,7 @@ async def test_an_old_copy_writes_nothing_more() -> None:
 
 async def test_a_write_that_fails_is_told_and_hands_nothing_on() -> None:
     house = alone()
-    house.storage.low_disk = True
+    house.storage.free_bytes = 0
     with pytest.raises(StorageFull):
         await house.node.run_write(lambda db: house.node.write(db, TALK, TextBody("x")))
     assert await house.history() == [] or all(message["kind"] == "system" for message in await house.history())

@@ -119,7 +119,7 @@ async def test_without_a_network_nobody_could_use_an_invite() -> None:
 
 async def test_a_full_disk_makes_no_invite() -> None:
     async with strangers(ANN) as (ann,):
-        ann.storage.low_disk = True
+        ann.storage.free_bytes = 0
         with pytest.raises(StorageFull):
             await invite(ann)
 
@@ -297,7 +297,7 @@ async def test_what_is_no_invite(text: str) -> None:
 async def test_a_full_disk_here_stores_nothing() -> None:
     async with strangers(ANN, BOB) as (ann, bob):
         text = (await invite(ann))["invite"]
-        bob.storage.low_disk = True
+        bob.storage.free_bytes = 0
         with pytest.raises(StorageFull):
             await add(bob, text, timeout_s=0.2)
         assert stored(bob).contacts == {}

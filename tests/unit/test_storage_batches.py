@@ -29,19 +29,19 @@ def count(db: Db) -> int:
     return int(db.execute("SELECT count(*) FROM meta").fetchone()[0])
 
 
-def write(job: Callable[[Db], object], *, growing: bool = False) -> Job:
-    return Job(job, lambda outcome: None, writes=True, growing=growing)
+def write(job: Callable[[Db], object], *, room_bytes: int = 0) -> Job:
+    return Job(job, lambda outcome: None, writes=True, room_bytes=room_bytes)
 
 
 def read(job: Callable[[Db], object]) -> Job:
     return Job(job, lambda outcome: None, writes=False)
 
 
-def run(db: Db, *jobs: Job, low_disk: bool = False) -> list[object]:
+def run(db: Db, *jobs: Job, free_bytes: int | None = None) -> list[object]:
     """Run all jobs, in as many batches as it takes; return their outcomes."""
     waiting, outcomes = deque(jobs), []
     while waiting:
-        outcomes += [each.outcome for each in run_batch(db, waiting, low_disk=low_disk, folder=None, budget_s=60)]
+        outcomes += [each.outcome for each in run_batch(db, waiting, free_bytes=free_bytes, folder=None, budget_s=60)]
         assert not db.conn.in_transaction
     return outcomes
 
@@ -69,9 +69,10 @@ def test_reads_alone_open_no_transaction(db: Db) -> None:
     assert run(db, read(lambda db: db.conn.in_transaction), write(lambda db: db.conn.in_transaction)) == [False, True]
 
 
-def test_growing_jobs_are_refused_on_a_low_disk_and_others_are_not(db: Db) -> None:
-    outcomes = run(db, write(put("a"), growing=True), write(put("b")), read(count), low_disk=True)
-    assert isinstance(outcomes[0], StorageFull) and outcomes[1:] == [1, 1]
+def test_jobs_that_need_more_room_than_there_is_are_refused(db: Db) -> None:
+    jobs = (write(put("a"), room_bytes=101), write(put("b"), room_bytes=100), write(put("c")), read(count))
+    outcomes = run(db, *jobs, free_bytes=100)
+    assert isinstance(outcomes[0], StorageFull) and outcomes[1:] == [1, 1, 2]
 
 
 def test_a_full_disk_fails_every_write_of_the_batch_and_the_next_one_works(home: Path) -> None:
@@ -104,7 +105,7 @@ def test_what_comes_after_a_lost_transaction_is_left_for_the_next_batch(db: Db) 
         raise ValueError("gone")
 
     waiting = deque([write(lose), write(put("b"))])
-    run_batch(db, waiting, low_disk=False, folder=None)
+    run_batch(db, waiting, folder=None)
     assert len(waiting) == 1 and run(db, *waiting) == [1]
 
 
@@ -139,7 +140,7 @@ def test_a_database_that_may_not_be_written_says_so_and_can_be_read(db: Db) -> N
 
 def test_a_batch_ends_when_its_time_is_up(db: Db) -> None:
     waiting = deque([write(put(str(number))) for number in range(5)])
-    settled = run_batch(db, waiting, low_disk=False, folder=None, budget_s=0)
+    settled = run_batch(db, waiting, folder=None, budget_s=0)
     assert len(settled) == 1 and len(waiting) == 4
 
 

@@ -184,7 +184,7 @@ def test_damage_that_comes_while_it_runs_is_an_error_and_no_crash(path: Path) ->
         file.seek(path.stat().st_size // 2)
         file.write(os.urandom(4096))
     waiting = deque([Job(rows_read, lambda outcome: None, writes=False), Job(rows, lambda outcome: None, writes=True)])
-    outcomes = [each.outcome for each in run_batch(db, waiting, low_disk=False, folder=path.parent)]
+    outcomes = [each.outcome for each in run_batch(db, waiting, folder=path.parent)]
     assert isinstance(outcomes[0], StorageDamaged)
     db.conn.close()
 

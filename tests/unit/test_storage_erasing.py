@@ -275,7 +275,7 @@ def test_a_journal_that_cannot_be_emptied_is_emptied_after_the_next_commit(tmp_p
     run_alone(shelf.db, lambda db: shelf.delete(BOB, [event]), tmp_path)
     assert CANARY.encode() in opened(path, KEY)
     reader.execute("COMMIT")
-    run_batch(shelf.db, deque([Job(lambda db: None, lambda outcome: None, writes=True)]), low_disk=False, folder=tmp_path)
+    run_batch(shelf.db, deque([Job(lambda db: None, lambda outcome: None, writes=True)]), folder=tmp_path)
     assert CANARY.encode() not in opened(path, KEY)
 
 

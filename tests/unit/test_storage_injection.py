@@ -189,7 +189,7 @@ def batches(db: Db) -> Run:
         waiting = deque(Job(job, lambda outcome: None, writes=True) for job in jobs)
         outcomes: list[object] = []
         while waiting:
-            outcomes += [each.outcome for each in run_batch(db, waiting, low_disk=False, folder=None, budget_s=60)]
+            outcomes += [each.outcome for each in run_batch(db, waiting, folder=None, budget_s=60)]
             assert not db.conn.in_transaction
         return outcomes
 

@@ -142,14 +142,25 @@ async def test_more_than_may_wait_is_refused(worker: Worker, monkeypatch: pytest
 
 
 @pytest.mark.asyncio
-async def test_growing_jobs_need_room_on_the_disk(home: Path) -> None:
-    room = [limits.DISK_REFUSE_BYTES - 1]
-    worker = Worker(home / "data.db", KEY, room=lambda folder: room[0])
+async def test_jobs_may_need_room_on_the_disk(home: Path) -> None:
+    worker = Worker(home / "data.db", KEY, room=lambda folder: 999)
     await worker.open()
     with pytest.raises(StorageFull):
-        await worker.run(put("a"), growing=True)
-    assert await worker.run(put("b")) == "b"
-    assert worker.free_bytes == limits.DISK_REFUSE_BYTES - 1
+        await worker.run(put("a"), room_bytes=1000)
+    assert await worker.run(put("b"), room_bytes=999) == "b"
+    assert await worker.run(put("c")) == "c"
+    assert worker.free_bytes == 999
+    await worker.close()
+
+
+@pytest.mark.asyncio
+async def test_where_the_room_is_not_known_nothing_is_refused(home: Path) -> None:
+    def fails(folder: Path) -> int:
+        raise OSError("gone")
+
+    worker = Worker(home / "data.db", KEY, room=fails)
+    await worker.open()
+    assert await worker.run(put("a"), room_bytes=1000) == "a" and worker.free_bytes is None
     await worker.close()
 
 
@@ -205,8 +216,8 @@ def test_the_inline_twin_knows_low_disks_too() -> None:
     due: list[Callable[[], None]] = []
     told: list[object] = []
     inline = Inline(open_memory(), due.append)
-    inline.low_disk = True
-    inline.submit(put("a"), told.append, growing=True)
+    inline.free_bytes = 0
+    inline.submit(put("a"), told.append, room_bytes=1)
     due.pop()()
     assert isinstance(told[0], StorageFull)
 

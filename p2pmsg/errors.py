@@ -16,7 +16,7 @@
     │   ├── AlreadyInitialized, AlreadyRunning, FileExists, InviteExpired, InviteUsed, InviteWithdrawn,
     │   │   InviteRefused, InviteOwn, NameTaken, StorageFull, StorageFailed,
     │   │   StorageBusy, StorageDamaged, DatabaseNewer, NotPermitted, HomeUnusable,
-    │   │   SettingsInvalid, ServiceUnavailable, ServiceFailed
+    │   │   SettingsInvalid, ServiceUnavailable, ServiceFailed, VaultLocked, WrongPassphrase, KeyringUnavailable
     ├── NetworkError                 9
     │   ├── PeerUnreachable, NoNetwork, MdnsUnavailable
     └── PeerMisbehaved                  never shown: closes one link and is counted
@@ -326,6 +326,24 @@ class NotPermitted(Refused):
     """p2pmsg status"""
 
     code = "not_permitted"
+
+
+class VaultLocked(Refused):
+    """p2pmsg vault unlock"""
+
+    code = "vault_locked"
+
+
+class WrongPassphrase(Refused):
+    """Type it again, minding capitals and the keyboard's language. Nobody can tell you what it was."""
+
+    code = "wrong_passphrase"
+
+
+class KeyringUnavailable(Refused):
+    """Log in to the desktop whose keyring holds the key, unlock it there, and try again."""
+
+    code = "keyring_unavailable"
 
 
 class NetworkError(P2pmsgError):

@@ -51,3 +51,4 @@ CHANNEL_NEXT: Final = b"p2pmsg/1/ch/next\0"
 
 # -- at rest
 VAULT_DATABASE: Final = b"p2pmsg/1/vault/database\0"
+VAULT_BRIDGE: Final = b"p2pmsg/1/vault/bridge\0"

@@ -77,7 +77,7 @@ def open_database(path: Path, key: bytes) -> Opened:
 
 def open_memory() -> Db:
     """Return an empty database that lives in memory only: for the simulation and for tests."""
-    db = _connect(":memory:", bytes(32))
+    db = connect(":memory:", bytes(32))
     MIGRATIONS.apply(db)
     return db
 
@@ -112,7 +112,7 @@ def empty_journal(db: Db) -> bool:
 def _open_sound(path: Path, key: bytes) -> Db:
     copies.drop_copies(path, older_than_s=copies.KEPT_S)
     doubtful = _journal_left(path) or (path.exists() and path.stat().st_size <= _CHECKED_BYTES)
-    db = _connect(path, key)
+    db = connect(path, key)
     try:
         _refuse_newer(db)
         if doubtful:
@@ -120,7 +120,7 @@ def _open_sound(path: Path, key: bytes) -> Db:
         if MIGRATIONS.applied(db) and MIGRATIONS.pending(db):
             close_database(db)  # for the copy is of one file
             copies.keep_copy(path)
-            db = _connect(path, key)
+            db = connect(path, key)
         for setting in _SETTINGS:
             db.execute(f"PRAGMA {setting}").fetchall()
         MIGRATIONS.apply(db)
@@ -136,7 +136,8 @@ def _open_sound(path: Path, key: bytes) -> Db:
     return db
 
 
-def _connect(path: Path | str, key: bytes) -> Db:
+def connect(path: Path | str, key: bytes) -> Db:
+    """Return a connection under a raw 32-byte key, which nothing has tried yet; a file that is missing is made, 0600."""
     if len(key) != 32:
         raise ValueError("the key of a database has 32 bytes")
     if isinstance(path, Path):

@@ -1,12 +1,14 @@
 import errno
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from p2pmsg.crypto import vault
-from p2pmsg.errors import FileExists, HomeUnusable, NotInitialized, StorageDamaged, StorageFull
+from p2pmsg.crypto.vault import KeyFile
+from p2pmsg.errors import FileExists, HomeUnusable, NotInitialized, StorageDamaged, StorageFull, VaultLocked, WrongPassphrase
 
 
 @pytest.fixture
@@ -142,3 +144,111 @@ def test_what_is_no_file(path: Path) -> None:
     os.mkfifo(path)
     with pytest.raises(HomeUnusable):
         vault.open_key(path)
+
+
+CHEAP = vault.Cost(operations=1, memory_bytes=8 << 20)
+
+
+def test_a_passphrase_opens_what_it_sealed_and_another_does_not() -> None:
+    slot = vault.under_passphrase(b"m" * 32, "correct horse", CHEAP)
+    assert vault.unseal(slot, "correct horse") == b"m" * 32
+    for wrong in ("", "Correct horse", "correct horse "):
+        with pytest.raises(WrongPassphrase):
+            vault.unseal(slot, wrong)
+    with pytest.raises(VaultLocked):
+        vault.unseal(slot)
+
+
+def test_the_same_key_is_sealed_differently_each_time() -> None:
+    one, other = (vault.under_passphrase(b"m" * 32, "same", CHEAP) for _ in range(2))
+    assert one.salt != other.salt
+    assert one.secret != other.secret
+
+
+def test_what_a_guess_costs_cannot_be_edited() -> None:
+    slot = vault.under_passphrase(b"m" * 32, "p", vault.Cost(2, 8 << 20))
+    for cheaper in (replace(slot, cost=CHEAP), replace(slot, salt=bytes(16))):
+        with pytest.raises(WrongPassphrase):
+            vault.unseal(cheaper, "p")
+
+
+def test_a_file_says_how_the_key_is_kept(path: Path) -> None:
+    files = [
+        KeyFile(vault.plain(b"a" * 32)),
+        KeyFile(vault.under_passphrase(b"a" * 32, "p", CHEAP)),
+        KeyFile(vault.Slot(vault.Mode.KEYRING, b"00ff")),
+        KeyFile(vault.plain(b"a" * 32), vault.under_passphrase(b"b" * 32, "p", CHEAP), vault.bridge(b"a" * 32, b"b" * 32)),
+    ]
+    for file in files:
+        vault.write(path, file)
+        assert vault.read(path) == file
+        assert path.stat().st_mode & 0o777 == 0o600
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_sealed_key_does_not_open_without_its_passphrase(path: Path) -> None:
+    vault.write(path, KeyFile(vault.under_passphrase(b"a" * 32, "p", CHEAP)))
+    with pytest.raises(VaultLocked):
+        vault.open_key(path)
+    assert b"a" * 32 not in path.read_bytes()
+    assert (b"a" * 32).hex().encode() not in path.read_bytes()
+
+
+def test_the_old_key_leads_to_the_new_one_and_no_other_does() -> None:
+    sealed = vault.bridge(b"a" * 32, b"b" * 32)
+    assert vault.cross(b"a" * 32, sealed) == b"b" * 32
+    with pytest.raises(StorageDamaged):
+        vault.cross(b"c" * 32, sealed)
+
+
+SEALED = {"mode": "passphrase", "salt": "00" * 16, "operations": 3, "memory_bytes": 8 << 20, "sealed": "00" * 72}
+
+
+def test_the_form_of_a_sealed_key_is_taken(path: Path) -> None:
+    write_text(path, json.dumps(SEALED))
+    assert vault.read(path).now.mode is vault.Mode.PASSPHRASE
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"operations": 0},
+        {"operations": 17},
+        {"operations": "x"},
+        {"memory_bytes": (8 << 20) - 1},
+        {"memory_bytes": (1 << 30) + 1},
+        {"salt": "00" * 15},
+        {"sealed": "00" * 71},
+        {"sealed": None},
+        {"mode": "tpm"},
+        {"next": {}},
+        {"next": "x"},
+        {"next": {"mode": "file", "key": "00" * 32}},
+        {"mode": "keyring"},
+        {"mode": "keyring", "entry": "no hex"},
+    ],
+)
+def test_what_is_no_key_file_is_called_damaged(path: Path, change: dict[str, object]) -> None:
+    write_text(path, json.dumps({**SEALED, **change}))
+    with pytest.raises(StorageDamaged, match="damaged"):
+        vault.read(path)
+
+
+def test_a_file_that_cannot_be_replaced_stays(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = KeyFile(vault.plain(b"a" * 32))
+    vault.write(path, before)
+    fail_at(monkeypatch, 1, OSError(errno.ENOSPC, "full"))
+    with pytest.raises(StorageFull):
+        vault.write(path, KeyFile(vault.plain(b"b" * 32)))
+    assert vault.read(path) == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_no_secret_shows_in_a_traceback() -> None:
+    assert "61" * 32 not in repr(vault.plain(b"a" * 32))
+    assert "aaaa" not in repr(vault.plain(b"a" * 32))
+
+
+def write_text(path: Path, text: str) -> None:
+    path.write_text(text)
+    path.chmod(0o600)

@@ -1,4 +1,4 @@
-"""The CLI's pages in the documentation, made from the commands themselves: `python -m p2pmsg.cli.reference [--check]`."""
+"""The pages of commands and methods in the documentation, made from the program itself: `python -m p2pmsg.cli.reference [--check]`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from pathlib import Path
 
 import click
 
-from p2pmsg.cli import manpages
+from p2pmsg.cli import api_reference, manpages
 from p2pmsg.cli.main import program
 
 PAGE = Path(__file__).parent.parent / "docs" / "cli.md"
 MANUAL = PAGE.with_name("p2pmsg.1")
+API_PAGE = PAGE.with_name("api.md")
 HEAD = """# Commands
 
 Made from the program by `python -m p2pmsg.cli.reference`: change the help there, not here.
@@ -44,7 +45,7 @@ def _sections(command: click.Command, ctx: click.Context) -> Iterator[str]:
 
 def main(arguments: list[str]) -> int:
     """Write the pages; with `--check` only say whether they are up to date."""
-    wanted = {PAGE: page(), MANUAL: manpages.overview()}
+    wanted = {PAGE: page(), MANUAL: manpages.overview(), API_PAGE: api_reference.page()}
     if arguments == ["--check"]:
         stale = [path for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
         for path in stale:

@@ -144,6 +144,7 @@ class _Daemon:
         await discovery.start(tasks)
         surroundings.start(tasks)
         api = Api(self._profile, settings, node, worker, announcer, endpoint, self._started_at, warnings)
+        api.running.end = stopping.set
         following = self._follow_settings(api, surroundings, discovery)
         serving = tasks.create_task(self._answer(api), name="rpc")
         aside = (tasks.create_task(api.deleting.keep_clean(), name="retention"), tasks.create_task(api.notices.run(), name="notices"))
@@ -171,7 +172,8 @@ class _Daemon:
                 lambda settings: discovery.allow(settings.discovery_interfaces),
             ],
         )
-        api.settings_problem = lambda: following.problem
+        api.running.settings_problem = lambda: following.problem
+        api.configuring.changed = following.look
         following.start()
         return following
 
@@ -179,7 +181,7 @@ class _Daemon:
         path = home.socket_path(self._profile)
         listener = listen(path)
         self._publish(path)
-        api.socket = str(path)
+        api.running.socket = str(path)
         process.report_ready()
         gc.freeze()  # modules and what was loaded stay for good: looking through them again and again takes a tenth of the CPU under load
         _log.info("p2pmsg %s answers", __version__)

@@ -43,6 +43,43 @@ class Status(Params):
     """How the daemon fares."""
 
 
+class DaemonStop(Params):
+    """End the daemon. Answers with the status of one that does not run; the connection ends then, and the process soon after."""
+
+
+class DaemonLogs(Params):
+    """The last lines of the daemon's log, each {"line"}."""
+
+    n: Count = 50
+
+
+class ConfigList(Params):
+    """All settings."""
+
+
+class ConfigGet(Params):
+    """One setting."""
+
+    key: str
+
+
+class ConfigSet(Params):
+    """Change a setting: its value as `config.get` answers it, or as it is typed."""
+
+    key: str
+    value: str | bool | int | list[str]
+
+
+class ConfigUnset(Params):
+    """Let a setting's default hold again."""
+
+    key: str
+
+
+class ConfigPath(Params):
+    """Where the settings file is."""
+
+
 class Doctor(Params):
     """What the daemon alone can tell of `doctor`'s rows; takes seconds. `with` names a contact, who is asked what it hears of me."""
 
@@ -195,6 +232,14 @@ METHODS: dict[str, type[Params]] = {
     "whoami": Whoami,
     "profile.set": ProfileSet,
     "status": Status,
+    "daemon.status": Status,
+    "daemon.stop": DaemonStop,
+    "daemon.logs": DaemonLogs,
+    "config.list": ConfigList,
+    "config.get": ConfigGet,
+    "config.set": ConfigSet,
+    "config.unset": ConfigUnset,
+    "config.path": ConfigPath,
     "doctor": Doctor,
     "visible.on": VisibleOn,
     "visible.off": VisibleOff,
@@ -219,9 +264,25 @@ METHODS: dict[str, type[Params]] = {
     "watch": Watch,
 }
 
+ELSEWHERE: dict[str, str] = {
+    "init": "a daemon needs a profile that exists: p2pmsg init",
+    "daemon.start": "whoever hears this runs already: p2pmsg daemon start",
+    "daemon.restart": "a process does not outlive itself: daemon.stop, then p2pmsg daemon start",
+    "daemon.run": "it is the daemon: p2pmsg daemon run",
+    "daemon.install": "it is about systemd, not about the daemon: p2pmsg daemon install",
+    "daemon.uninstall": "it is about systemd, not about the daemon: p2pmsg daemon uninstall",
+    "wipe": "what destroys the profile is no daemon of it: p2pmsg wipe -y",
+    "demo": "it makes people and daemons of its own: p2pmsg demo",
+    "completion": "it is about the shell: p2pmsg completion",
+    "chat": "it is made of others: read, send and watch",
+}
+"""Commands that are no methods, and why or what to use."""
+
 
 def params_of(method: str) -> type[Params]:
     """Return what a method's params are. Raises: UsageError, whose candidates are the methods of nearly that name."""
+    if method in ELSEWHERE:
+        raise UsageError(f"{method} is no method: {ELSEWHERE[method]}.", hint=ELSEWHERE[method].rpartition(": ")[2])
     kind = METHODS.get(method)
     if kind is None:
         near = get_close_matches(method[:80].lower().replace(" ", "."), METHODS, n=3, cutoff=0.5)

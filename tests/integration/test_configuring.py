@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.integration.daemons import Somebody, town, until
+from tests.integration.daemons import Somebody, ended, town, until
 
 
 def warnings(somebody: Somebody) -> list[str]:
@@ -38,3 +38,20 @@ def test_other_interfaces_are_used_at_once() -> None:
         until(lambda: ann.ask("status")["interfaces"] == [] and "no_network" in warnings(ann), "loopback is left")
         ann.configure("discovery.interfaces", "lo")
         until(lambda: ann.ask("status")["interfaces"] == ["lo"], "loopback is used again")
+
+
+def test_settings_through_the_local_api_count_at_once() -> None:
+    with town("Ann") as (ann,):
+        assert ann.ask("config.set", key="discovery.interfaces", value=["nosuch0"])["value"] == ["nosuch0"]
+        until(lambda: ann.ask("status")["interfaces"] == [], "loopback is left")
+        assert ann.ask("config.unset", key="discovery.interfaces")["source"] == "default"
+        assert ann.ask("config.list") == ann.good("config", "list", "--json")
+
+
+def test_a_client_ends_the_daemon() -> None:
+    with town("Ann") as (ann,):
+        pid, logged = ann.pid, ann.ask("daemon.logs", n=2)
+        assert len(logged) == 2
+        told = ann.ask("daemon.stop")
+        until(lambda: ended(pid), "the daemon ends")
+        assert told | {"disk_bytes": 0} == ann.good("daemon", "stop", "--json")[0] | {"disk_bytes": 0}

@@ -9,15 +9,13 @@ from typing import Any
 
 import pytest
 
-from p2pmsg import PROTOCOL_VERSION, __version__
 from p2pmsg.config import limits
 from p2pmsg.config.settings import Settings
 from p2pmsg.crypto import chain
-from p2pmsg.daemon import api as daemon_api
 from p2pmsg.daemon.api import Api
 from p2pmsg.daemon.home import Profile
 from p2pmsg.daemon.load import load_people
-from p2pmsg.errors import InvalidName, MdnsUnavailable, NotPermitted, StorageFull
+from p2pmsg.errors import InvalidName, NotPermitted, StorageFull
 from p2pmsg.model.ids import short
 from p2pmsg.protocol import authority
 from p2pmsg.rpc import api
@@ -30,9 +28,9 @@ ANN, BOB = Person("Ann"), Person("Bob")
 PROFILE = Profile(Path("/nowhere/p2pmsg"), "default", home_was_named=True)
 
 
-def of(house: House, warnings: list[dict[str, str]] | None = None) -> Api:
+def of(house: House) -> Api:
     started = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    return Api(PROFILE, Settings(), house.node, house.storage, house.announcer, house.endpoint, started, warnings or [])  # type: ignore[arg-type]
+    return Api(PROFILE, Settings(), house.node, house.storage, house.announcer, house.endpoint, started, [])  # type: ignore[arg-type]
 
 
 def alone() -> House:
@@ -137,76 +135,7 @@ async def test_a_full_disk_keeps_the_old_name() -> None:
     assert (await ask(house, "whoami"))["name"] == "Ann"
 
 
-# -- status
-
-
-async def status(house: House, monkeypatch: pytest.MonkeyPatch, free_bytes: int = limits.DISK_WARN_BYTES) -> dict[str, Any]:
-    monkeypatch.setattr(daemon_api, "_free_bytes", lambda profile: free_bytes)
-    found: dict[str, Any] = await ask(house, "status")
-    return found
-
-
-def codes(found: dict[str, Any]) -> list[str]:
-    assert all(set(warning) == {"code", "message", "hint"} for warning in found["warnings"])
-    return [warning["code"] for warning in found["warnings"]]
-
-
-async def test_status(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_secret_is_in_what_is_told() -> None:
     house = alone()
-    await house.send("hello")
-    found = await status(house, monkeypatch)
-    assert found.pop("pid") > 0
-    assert found == {
-        "running": True,
-        "version": __version__,
-        "protocol": PROTOCOL_VERSION,
-        "socket": "",
-        "home": "/nowhere/p2pmsg",
-        "log": "/nowhere/p2pmsg/profiles/default/daemon.log",
-        "started_at": "2026-01-02T03:04:05.000Z",
-        "port": 40_000,
-        "interfaces": ["eth0"],
-        "visible_until": None,
-        "vault": "open",
-        "unread": 0,
-        "queued": 1,
-        "disk_bytes": 0,
-        "warnings": [],
-    }
-
-
-async def test_status_warns(monkeypatch: pytest.MonkeyPatch) -> None:
-    house = alone()
-    house.announcer.interfaces = ()
-    house.announcer.problem = MdnsUnavailable("port 5353 is taken")
-    house.announcer.newer_version_seen = True
-    house.node.old_copy = True
-    house.node.people.forked.add(BOB.device)
-    found = await status(house, monkeypatch)
-    assert codes(found) == ["no_network", "mdns_unavailable", "old_copy", "forked", "newer_version"]
-    assert "Bob" in found["warnings"][3]["message"]
-
-
-@pytest.mark.parametrize(
-    "free_bytes,code",
-    [
-        (limits.DISK_WARN_BYTES, []),
-        (limits.DISK_WARN_BYTES - 1, ["disk_low"]),
-        (limits.DISK_REFUSE_BYTES, ["disk_low"]),
-        (limits.DISK_REFUSE_BYTES - 1, ["disk_full"]),
-    ],
-)
-async def test_status_warns_of_a_disk_that_fills(monkeypatch: pytest.MonkeyPatch, free_bytes: int, code: list[str]) -> None:
-    assert codes(await status(alone(), monkeypatch, free_bytes)) == code
-
-
-async def test_status_repeats_what_the_start_has_found() -> None:
-    warning = {"code": "database_damaged", "message": "It was.", "hint": "Look."}
-    found: Any = await of(alone(), [warning]).call("status", api.Status(), None)  # type: ignore[arg-type]
-    assert warning in found["warnings"]
-
-
-async def test_no_secret_is_in_what_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    house = alone()
-    told = repr([await status(house, monkeypatch), await ask(house, "whoami"), await ask(house, "contact.list"), short(ANN.device)])
+    told = repr([await ask(house, "status"), await ask(house, "whoami"), await ask(house, "contact.list"), short(ANN.device)])
     assert ANN.secret.hex() not in told and house.node.people.me.presence_key.hex() not in told

@@ -1,7 +1,8 @@
 import msgspec
 import pytest
 
-from p2pmsg.rpc.api import METHODS, History, Send, Watch
+from p2pmsg.errors import UsageError
+from p2pmsg.rpc.api import METHODS, History, Send, Watch, params_of
 
 
 def decode(method: str, params: bytes) -> object:
@@ -12,7 +13,15 @@ def test_methods_are_the_commands_with_a_dot() -> None:
     contact = {f"contact.{verb}" for verb in ("invite", "invites", "uninvite", "add", "list", "show", "rename", "remove")}
     talk = {"whoami", "profile.set", "status", "doctor", "peers", "send", "inbox", "history", "read", "delete", "watch"}
     nearby = {"visible.on", "visible.off", *(f"contact.{verb}" for verb in ("nearby", "requests", "accept", "decline"))}
-    assert set(METHODS) == contact | nearby | talk | {"rpc.hello"}
+    daemon = {f"daemon.{verb}" for verb in ("status", "stop", "logs")}
+    config = {f"config.{verb}" for verb in ("list", "get", "set", "unset", "path")}
+    assert set(METHODS) == contact | nearby | talk | daemon | config | {"rpc.hello"}
+
+
+def test_a_command_that_is_no_method_says_where_to_go() -> None:
+    with pytest.raises(UsageError, match="wipe is no method") as raised:
+        params_of("wipe")
+    assert raised.value.hint == "p2pmsg wipe -y"
 
 
 @pytest.mark.parametrize("method", METHODS)

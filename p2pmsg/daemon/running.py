@@ -1,0 +1,133 @@
+"""The daemon itself as its clients see it: how it fares, what it has logged, and that it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import Callable
+from datetime import datetime
+
+from p2pmsg import PROTOCOL_VERSION, __version__
+from p2pmsg.config import limits
+from p2pmsg.daemon import objects, process
+from p2pmsg.daemon.announcer import Announcer
+from p2pmsg.daemon.home import Profile
+from p2pmsg.daemon.node import Node
+from p2pmsg.daemon.notices import Notices
+from p2pmsg.daemon.objects import Json
+from p2pmsg.daemon.usage import disk_bytes
+from p2pmsg.errors import P2pmsgError
+from p2pmsg.network.endpoint import Endpoint
+from p2pmsg.rpc import api
+from p2pmsg.rpc.connection import Call
+from p2pmsg.storage import queries
+from p2pmsg.storage.worker import Worker
+
+
+class Running:
+    """The methods `status` and `daemon.…` of the local API."""
+
+    socket = ""
+    settings_problem: Callable[[], P2pmsgError | None] = staticmethod(lambda: None)
+    """Says why the settings file as it is now does not count."""
+    end: Callable[[], None] = staticmethod(lambda: None)
+    """Begins the end of this process."""
+
+    def __init__(
+        self,
+        profile: Profile,
+        node: Node,
+        worker: Worker,
+        announcer: Announcer,
+        endpoint: Endpoint,
+        notices: Notices,
+        started_at: datetime,
+        warnings: list[dict[str, str]],
+    ) -> None:
+        """`warnings` are those of the start."""
+        self._profile = profile
+        self._node = node
+        self._worker = worker
+        self._announcer = announcer
+        self._endpoint = endpoint
+        self._notices = notices
+        self._started_at = started_at
+        self._warnings = warnings
+
+    async def stop(self, params: api.DaemonStop, call: Call) -> None:
+        """Answer with the status of a daemon that does not run, then end: the answer is the last that the client hears."""
+        await call.reply(await asyncio.to_thread(process.stopped_status, self._profile))
+        self.end()
+
+    async def logs(self, params: api.DaemonLogs) -> list[Json]:
+        """Return the last lines of the log, as `daemon logs` prints them."""
+        lines = await asyncio.to_thread(lambda: list(process.logs(self._profile, params.n)))
+        return [{"line": line} for line in lines]
+
+    async def status(self, params: api.Status) -> Json:
+        counts = await self._worker.ask(queries.counts)
+        free = await asyncio.to_thread(_free_bytes, self._profile)
+        used = await asyncio.to_thread(disk_bytes, self._profile.folder)
+        return {
+            "running": True,
+            "pid": os.getpid(),
+            "version": __version__,
+            "protocol": PROTOCOL_VERSION,
+            "socket": self.socket,
+            "home": str(self._profile.home),
+            "log": str(self._profile.log),
+            "started_at": objects.time(int(self._started_at.timestamp() * 1000)),
+            "port": self._endpoint.port,
+            "interfaces": [interface.name for interface in self._announcer.interfaces],
+            "visible_until": objects.time(self._node.visibility.until_ms),
+            "vault": "open",
+            "unread": counts.unread,
+            "queued": counts.undelivered,
+            "disk_bytes": used,
+            "warnings": self._warnings + self._present_warnings(free) + self._notices.warnings(),
+        }
+
+    def _present_warnings(self, free_bytes: int) -> list[Json]:
+        found: list[Json] = []
+
+        def warn(code: str, message: str, hint: str) -> None:
+            found.append({"code": code, "message": message, "hint": hint})
+
+        node = self._node
+        if not self._announcer.interfaces:
+            warn("no_network", "No network is in use: nobody can be reached.", "Join a network; it is noticed by itself.")
+        if (problem := self.settings_problem()) is not None:
+            warn("settings_invalid", f"{problem} The settings from before hold on.", problem.hint)
+        if self._announcer.problem is not None:
+            warn("mdns_unavailable", str(self._announcer.problem), self._announcer.problem.hint)
+        if free_bytes < limits.DISK_REFUSE_BYTES:
+            warn("disk_full", "The disk is nearly full: nothing more is stored.", "Free some space.")
+        elif free_bytes < limits.DISK_WARN_BYTES:
+            warn("disk_low", f"Only {free_bytes // 1_000_000} MB are left on the disk.", "Free some space.")
+        if node.storage_error is not None:
+            warn("storage_failed", f"What others send cannot be stored: {node.storage_error}", "p2pmsg daemon logs")
+        if node.old_copy:
+            warn("old_copy", "This folder is an old copy of this device. It writes nothing more.", "Use the newer copy.")
+        for device in node.people.forked:
+            name = objects.name_of(node.people, node.people.account_of(device) or node.people.me.account)
+            warn("forked", f"A device of {name} was copied: two of it are at work, so it gets no link.", "Ask its owner.")
+        if ahead := node.links.clock_ahead_ms():
+            warn("clock_off", f"This machine's clock is {abs(ahead) // 60000} min off those of the others.", "Set the clock.")
+        for words in self._newer_peers():
+            warn("newer_version", words, "Install the newest p2pmsg on both machines.")
+        return found
+
+    def _newer_peers(self) -> list[str]:
+        """Say who seems to use a newer version than this one."""
+        people = self._node.people
+        names = [objects.name_of(people, account) for account in sorted(self._node.linkage.not_understood & people.contacts.keys())]
+        found = [f"{name} uses a newer p2pmsg and sent something this version cannot show." for name in names]
+        return ["A contact uses a newer protocol.", *found] if self._announcer.newer_version_seen else found
+
+
+def _free_bytes(profile: Profile) -> int:
+    try:
+        return shutil.disk_usage(profile.folder).free
+    except OSError:
+        return 0

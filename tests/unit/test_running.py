@@ -1,0 +1,138 @@
+"""What the daemon says of itself, and that it ends when it is told to."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from p2pmsg import PROTOCOL_VERSION, __version__
+from p2pmsg.config import limits
+from p2pmsg.config.settings import Settings
+from p2pmsg.daemon import running
+from p2pmsg.daemon.home import Profile
+from p2pmsg.daemon.notices import Notices
+from p2pmsg.daemon.running import Running
+from p2pmsg.errors import FileNotFound, MdnsUnavailable, SettingsInvalid
+from p2pmsg.rpc import api
+from tests.unit.nodes import House, moved_in
+from tests.unit.people import Person
+
+pytestmark = pytest.mark.asyncio
+ANN, BOB = Person("Ann"), Person("Bob")
+PROFILE = Profile(Path("/nowhere/p2pmsg"), "default", home_was_named=True)
+
+
+def of(house: House, warnings: list[dict[str, str]] | None = None, profile: Profile = PROFILE) -> Running:
+    started, notices = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), Notices(house.node, Settings())
+    return Running(profile, house.node, house.storage, house.announcer, house.endpoint, notices, started, warnings or [])  # type: ignore[arg-type]
+
+
+def alone() -> House:
+    return House(ANN, shelf=moved_in(ANN, BOB)).start()
+
+
+async def status(house: House, monkeypatch: pytest.MonkeyPatch, free_bytes: int = limits.DISK_WARN_BYTES) -> dict[str, Any]:
+    monkeypatch.setattr(running, "_free_bytes", lambda profile: free_bytes)
+    found: dict[str, Any] = await of(house).status(api.Status())
+    return found
+
+
+def codes(found: dict[str, Any]) -> list[str]:
+    assert all(set(warning) == {"code", "message", "hint"} for warning in found["warnings"])
+    return [warning["code"] for warning in found["warnings"]]
+
+
+async def test_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = alone()
+    await house.send("hello")
+    found = await status(house, monkeypatch)
+    assert found.pop("pid") > 0
+    assert found == {
+        "running": True,
+        "version": __version__,
+        "protocol": PROTOCOL_VERSION,
+        "socket": "",
+        "home": "/nowhere/p2pmsg",
+        "log": "/nowhere/p2pmsg/profiles/default/daemon.log",
+        "started_at": "2026-01-02T03:04:05.000Z",
+        "port": 40_000,
+        "interfaces": ["eth0"],
+        "visible_until": None,
+        "vault": "open",
+        "unread": 0,
+        "queued": 1,
+        "disk_bytes": 0,
+        "warnings": [],
+    }
+
+
+async def test_status_warns(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = alone()
+    house.announcer.interfaces = ()
+    house.announcer.problem = MdnsUnavailable("port 5353 is taken")
+    house.announcer.newer_version_seen = True
+    house.node.old_copy = True
+    house.node.people.forked.add(BOB.device)
+    found = await status(house, monkeypatch)
+    assert codes(found) == ["no_network", "mdns_unavailable", "old_copy", "forked", "newer_version"]
+    assert "Bob" in found["warnings"][3]["message"]
+
+
+@pytest.mark.parametrize(
+    "free_bytes,code",
+    [
+        (limits.DISK_WARN_BYTES, []),
+        (limits.DISK_WARN_BYTES - 1, ["disk_low"]),
+        (limits.DISK_REFUSE_BYTES, ["disk_low"]),
+        (limits.DISK_REFUSE_BYTES - 1, ["disk_full"]),
+    ],
+)
+async def test_status_warns_of_a_disk_that_fills(monkeypatch: pytest.MonkeyPatch, free_bytes: int, code: list[str]) -> None:
+    assert codes(await status(alone(), monkeypatch, free_bytes)) == code
+
+
+async def test_status_repeats_what_the_start_has_found() -> None:
+    warning = {"code": "database_damaged", "message": "It was.", "hint": "Look."}
+    found = await of(alone(), [warning]).status(api.Status())
+    assert warning in found["warnings"]
+
+
+async def test_status_warns_of_a_settings_file_that_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = of(alone())
+    monkeypatch.setattr(running, "_free_bytes", lambda profile: limits.DISK_WARN_BYTES)
+    found.settings_problem = lambda: SettingsInvalid("It is bad.")  # type: ignore[method-assign]
+    assert codes(await found.status(api.Status())) == ["settings_invalid"]
+
+
+class _Call:
+    """Hears what is answered."""
+
+    def __init__(self) -> None:
+        self.said: list[Any] = []
+
+    async def reply(self, result: object) -> None:
+        self.said.append(result)
+
+
+async def test_stop_answers_before_it_ends() -> None:
+    call, found = _Call(), of(alone())
+    found.end = lambda: call.said.append("the end")  # type: ignore[method-assign]
+    await found.stop(api.DaemonStop(), call)  # type: ignore[arg-type]
+    status, end = call.said
+    assert end == "the end"
+    assert status["running"] is False and status["pid"] is None
+    assert set(status) == set(await found.status(api.Status()))
+
+
+async def test_logs(tmp_path: Path) -> None:
+    profile = Profile(tmp_path, "default", home_was_named=True)
+    found = of(alone(), profile=profile)
+    with pytest.raises(FileNotFound):
+        await found.logs(api.DaemonLogs())
+    profile.log.parent.mkdir(parents=True)
+    profile.log.write_text("".join(f"line {n}\n" for n in range(60)))
+    assert await found.logs(api.DaemonLogs(n=2)) == [{"line": "line 58"}, {"line": "line 59"}]
+    assert len(await found.logs(api.DaemonLogs())) == 50

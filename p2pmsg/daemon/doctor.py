@@ -195,7 +195,7 @@ def _multicast(heard: Sequence[multicast.Ear]) -> Row:
         return Row("multicast", None, "No interface is in use.")
     for ear in heard:
         if ear.fault is not None:
-            return Row("multicast", False, f"{ear.interface}: {ear.fault}.", _PORT_TAKEN)
+            return Row("multicast", False, f"{ear.interface}: {ear.fault}.", multicast.PORT_TAKEN)
     deaf = [ear.interface for ear in heard if not ear.echo and not ear.others]
     if deaf:
         detail = f"Not even our own question came back on {', '.join(deaf)}: a firewall of this machine keeps mDNS out."
@@ -210,6 +210,3 @@ def _not_dropped(row: Row) -> Row:
     if row.check != "multicast" or row.ok is not False:
         return row
     return replace(row, ok=None, detail="The contacts linked here were not heard by mDNS, others were.", hint="")
-
-
-_PORT_TAKEN = "See that no other program keeps UDP port 5353 to itself (avahi: disallow-other-stacks=no); the other paths work on."

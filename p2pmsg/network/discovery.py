@@ -211,7 +211,7 @@ class Discovery:
 
     def _report(self, problem: MdnsUnavailable | None) -> None:
         if str(problem) != str(self._problem):
-            log.info("mDNS: %s", problem or "works again")
+            log.info("%s", problem or "mDNS works again")
             self._listener.mdns_changed(problem)
         self._problem = problem
 

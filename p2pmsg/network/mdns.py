@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -30,6 +31,7 @@ from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZerocon
 from p2pmsg.errors import MdnsUnavailable
 from p2pmsg.model.addresses import Interface
 from p2pmsg.network.announcements import SERVICE, Announcement, instance_name, text_properties
+from p2pmsg.network.multicast import PORT_TAKEN
 
 RECEIVE_BUFFER_BYTES = 4 << 20
 """A thousand answers at once overrun the usual 208 KiB; the kernel caps this at net.core.rmem_max."""
@@ -227,6 +229,8 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError, Error) as fault:
+        if isinstance(fault, OSError) and fault.errno == errno.EADDRINUSE:
+            raise MdnsUnavailable("Another program keeps UDP port 5353 (mDNS) to itself.", hint=PORT_TAKEN) from fault
         raise MdnsUnavailable(f"mDNS does not work: {fault or type(fault).__name__}") from fault
 
 

@@ -24,6 +24,11 @@ from p2pmsg.network.announcements import SERVICE
 PORT: Final = 5353
 LISTEN_S: Final = 1.6
 """Answers come within 120 ms, and a second later where the same answer was given just before."""
+PORT_TAKEN: Final = (
+    "Set disallow-other-stacks=no in /etc/avahi/avahi-daemon.conf and restart avahi-daemon; "
+    "any other program is shown by: ss -lunp sport = 5353. What is found in other ways works on."
+)
+"""What to do about a program that keeps the port to itself."""
 _GROUP4, _GROUP6 = "224.0.0.251", "ff02::fb"
 _PTR, _INTERNET = 12, 1
 _PACKET_BYTES = 9000

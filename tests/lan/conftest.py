@@ -15,12 +15,13 @@ from typing import Any
 
 import pytest
 
+from tests.lan import avahi
 from tests.lan.lan import Lan, namespaces, remove_namespace
 from tests.lan.people import Scene
 
 Play = Callable[[Scene], None]
 
-PACKAGES = {"ip": "iproute2", "nft": "nftables", "dnsmasq": "dnsmasq-base", "faketime": "faketime"}
+PACKAGES = {"ip": "iproute2", "nft": "nftables", "dnsmasq": "dnsmasq-base", "faketime": "faketime", **avahi.PACKAGES}
 
 
 @functools.cache

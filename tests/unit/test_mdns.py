@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -190,3 +191,13 @@ def test_a_published_name_is_the_nonce_and_nothing_of_the_machine() -> None:
     info = mdns._service_info(publication(bytes(10)))
     assert info.server == f"{instance_name(bytes(10))}.local."
     assert info.name == f"{instance_name(bytes(10))}._p2pmsg._udp.local."
+
+
+def test_of_a_program_that_keeps_the_port_to_itself_it_is_said_what_to_do() -> None:
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as keeper:
+        keeper.bind(("", 0))
+        with pytest.raises(OSError) as taken, socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as other:
+            other.bind(("", keeper.getsockname()[1]))
+    with pytest.raises(MdnsUnavailable, match="Another program keeps UDP port 5353") as told, mdns._explained():
+        raise taken.value
+    assert "disallow-other-stacks=no" in told.value.hint

@@ -23,9 +23,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.readme import BLOCKS, README
+
 CHECKOUT = Path(__file__).parents[2]
-README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(.*)\n((?:.*\n)*?)```$", README, re.MULTILINE)
 DAEMON = "p2pmsg daemon start"
 ON_LOOPBACK = f"p2pmsg config set discovery.interfaces lo\n{DAEMON}"
 

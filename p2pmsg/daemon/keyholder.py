@@ -1,0 +1,98 @@
+"""Opens the vault and changes how its key is kept; an interrupted change leaves what was in force before.
+
+Everything here may take a second (argon2id, a whole database encrypted anew): call it in a thread, one call at a time. Knows no loop
+and no daemon; nobody has the database open meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from p2pmsg.crypto import desktop, vault
+from p2pmsg.crypto.vault import KeyFile, Mode, Slot
+from p2pmsg.daemon.home import Profile
+from p2pmsg.errors import WrongPassphrase
+from p2pmsg.storage import rekeying
+
+Wrap = Callable[[bytes], Slot]
+"""Makes a way to a new master key."""
+
+
+def mode(profile: Profile) -> Mode:
+    """Say how the key is kept. Raises: as `vault.read` does."""
+    return vault.read(profile.key).now.mode
+
+
+def unseal(profile: Profile, passphrase: str | None = None) -> bytes:
+    """Return the master key that opens the database, and end a change of it that was interrupted.
+
+    Raises:
+        VaultLocked, WrongPassphrase, KeyringUnavailable: as `vault.unseal`. Others as `vault.read` and `vault.write`.
+    """
+    file = vault.read(profile.key)
+    try:
+        master = vault.unseal(file.now, passphrase)
+    except WrongPassphrase:
+        if file.next is None:
+            raise
+        return _by_the_new_way(profile, file.next, passphrase)
+    if file.next is None:
+        return master
+    return _by_the_old_way(profile, file, master, passphrase)
+
+
+def change(profile: Profile, master: bytes, wrap: Wrap) -> None:
+    """Make a new master key, encrypt the database under it and keep it in the way of `wrap`; the old key opens nothing any more.
+
+    Killed at any line the old way still opens the vault; so it does after a failure.
+
+    Raises:
+        StorageFull, StorageFailed, HomeUnusable, KeyringUnavailable.
+    """
+    before = vault.read(profile.key)
+    new = vault.new_key()
+    to_new = wrap(new)
+    vault.write(profile.key, KeyFile(before.now, to_new, vault.bridge(master, new)))
+    try:
+        rekeying.rekey(profile.database, vault.database_key(master), vault.database_key(new))
+    except BaseException:
+        if rekeying.opens(profile.database, vault.database_key(master)):
+            vault.write(profile.key, before)
+            vault.forget(to_new)
+        raise
+    vault.write(profile.key, KeyFile(to_new))
+    vault.forget(before.now)
+
+
+def without_passphrase(profile: Profile) -> Wrap:
+    """Return how a key is kept that needs no passphrase: in the desktop's keyring, where there is one and no home was named."""
+    return vault.plain if profile.home_was_named or not desktop.available() else vault.in_keyring
+
+
+def _by_the_new_way(profile: Profile, way: Slot, passphrase: str | None) -> bytes:
+    master = vault.unseal(way, passphrase)
+    if not rekeying.opens(profile.database, vault.database_key(master)):
+        raise WrongPassphrase("This passphrase never came into force: its setting was interrupted.", hint="Type the one from before.")
+    vault.write(profile.key, KeyFile(way))
+    return master
+
+
+def _by_the_old_way(profile: Profile, file: KeyFile, master: bytes, passphrase: str | None) -> bytes:
+    """Somebody began to change the key and was interrupted: whoever has the old way goes on with it."""
+    assert file.next is not None
+    new = vault.cross(master, file.bridge)
+    if not rekeying.opens(profile.database, vault.database_key(new)):
+        vault.write(profile.key, KeyFile(file.now))
+        vault.forget(file.next)
+        return master
+    vault.write(profile.key, KeyFile(_same_way(file.now, new, passphrase)))
+    vault.forget(file.next)
+    vault.forget(file.now)
+    return new
+
+
+def _same_way(slot: Slot, master: bytes, passphrase: str | None) -> Slot:
+    if slot.mode is Mode.PASSPHRASE:
+        assert passphrase is not None
+        return vault.under_passphrase(master, passphrase, slot.cost)
+    return vault.plain(master) if slot.mode is Mode.FILE else vault.in_keyring(master)

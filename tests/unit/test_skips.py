@@ -6,9 +6,11 @@ import ast
 import re
 from pathlib import Path
 
+from tests.lan.conftest import PACKAGES
+
 TESTS = Path(__file__).parents[1]
 SCRIPT = (TESTS.parent / "scripts" / "test").read_text(encoding="utf-8")
-SOURCES = {path.relative_to(TESTS): path.read_text(encoding="utf-8") for path in sorted(TESTS.rglob("*.py"))}
+SOURCES = [path.read_text(encoding="utf-8") for path in sorted(TESTS.rglob("*.py"))]
 NOT_OURS = {
     "root": "another user runs the tests",
     "Linux": "another system",
@@ -32,7 +34,7 @@ def reasons() -> set[str]:
     """Return every reason that a test gives for being skipped."""
     calls = [
         node
-        for source in SOURCES.values()
+        for source in SOURCES
         for node in ast.walk(ast.parse(source))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("skip", "skipif")
     ]
@@ -49,12 +51,8 @@ def test_what_a_skip_would_have_installed_is_installed() -> None:
 
 
 def test_what_the_network_tests_ask_for_is_installed() -> None:
-    asked: dict[str, str] = {}
-    for path, source in SOURCES.items():
-        if path.parts[0] == "lan" and (listed := re.search(r"^PACKAGES = (\{.*\})$", source, re.MULTILINE)):
-            asked |= ast.literal_eval(listed[1])
-    assert {"ip", "nft"} <= set(asked)
-    assert asked.items() <= installed().items()
+    assert {"ip", "nft"} <= set(PACKAGES)
+    assert PACKAGES.items() <= installed().items()
 
 
 def test_every_other_reason_is_one_that_nothing_can_be_done_about() -> None:

@@ -41,6 +41,8 @@ class Announcer:
         self._endpoint = endpoint
         self._discovery: Discovery | None = None
         self._beacon: Beacon | None = None
+        self.shown: Announcement | None = None
+        """How strangers see this node, or saw it last."""
         self.hints: Hints | None = None
 
     def attach(self, discovery: Discovery, beacon: Beacon | None = None, hints: Hints | None = None) -> None:
@@ -111,8 +113,8 @@ class Announcer:
         addresses = encode_announced(hosts_of(self.interfaces), self._endpoint.port)
         nickname = nick_of(self._node.people.mine.nickname, limits.NICK_BYTES)
         tags = os.urandom(limits.TAGS * gates.TAG_BYTES)
-        shown = Announcement(os.urandom(_NONCE_BYTES), addresses, tags, nickname=nickname)
-        self._discovery.show(shown, self._endpoint.port, self.interfaces)
+        self.shown = Announcement(os.urandom(_NONCE_BYTES), addresses, tags, nickname=nickname)
+        self._discovery.show(self.shown, self._endpoint.port, self.interfaces)
 
     # -- who is nearby
 

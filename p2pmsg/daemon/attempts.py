@@ -22,7 +22,9 @@ Outcome = asyncio.Future[P2pmsgError | None]
 class Attempt:
     """One try at a visible node: all its addresses are dialled at once, and the link counts that it lets in."""
 
-    def __init__(self, node: Node, nickname: str, name: str | None) -> None:
+    def __init__(self, node: Node, nickname: str, name: str | None, *, goes_first: bool = False) -> None:
+        """`goes_first`: where both dial each other it is this attempt that goes on, as both sides know."""
+        self.goes_first = goes_first
         self.outcome: Outcome = asyncio.get_running_loop().create_future()
         self.link: Link | None = None
         self.strings: Strings | None = None
@@ -33,7 +35,8 @@ class Attempt:
         self._known = asyncio.Event()
 
     async def dial(self, addresses: Sequence[Address]) -> tuple[Link, Strings] | None:
-        """Return the link on which there is something to compare; None where none was let in."""
+        """Return the link on which there is something to compare; None where none was let in, or this attempt has given way."""
+        self._node.visibility.asking.append(self)
         for address in addresses[: limits.ADDRESSES_PER_CONTACT]:
             joining = Joining(self._name, self._opened, self._failed, self._compare)
             self._links.append(self._node.dial_nearby(address, joining))
@@ -60,15 +63,30 @@ class Attempt:
         if self._lost == len(self._links):
             self._known.set()
 
+    @property
+    def answered(self) -> bool:
+        """Whether a machine has answered: the other side may have been told already that this attempt is under way."""
+        return any(link.handshake is not None or link.channel is not None for link in self._links)
+
+    def give_way(self) -> None:
+        """Leave it to somebody who asks meanwhile: it may be the one who is dialled."""
+        self._hang_up()
+        self._known.set()
+
     def refuse(self) -> None:
         """Say no."""
         if self.link is not None:
             self._node.linkage.refuse(self.link.number)
 
     def leave(self) -> None:
-        """Give up whatever is not open."""
+        """Give up whatever is not open; what is about to be stored on both sides goes on."""
+        if self in self._node.visibility.asking:
+            self._node.visibility.asking.remove(self)
+        self._hang_up()
+
+    def _hang_up(self) -> None:
         for link in self._links:
-            if link.channel is None:
+            if link.channel is None and link.peering is None:
                 link.joining = None
                 self._node.linkage.close(link.number, BYE)
 

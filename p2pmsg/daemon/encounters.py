@@ -106,6 +106,8 @@ class Encounters:
         return found[0]
 
     def _matching(self, found: list[Announcement], word: str) -> list[Announcement]:
+        if exactly := [each for each in found if each.nonce.hex() == word.lower()]:
+            return exactly  # whatever somebody calls himself
         named = [each for each in found if names.fold(each.nickname or "") == names.fold(word)]
         by_id = [each for each in found if len(word) >= _PREFIX_MIN and each.nonce.hex().startswith(word.lower())]
         return named or by_id
@@ -124,8 +126,8 @@ class Encounters:
         name = names.check_name(self._node.people, params.name) if params.name is not None else None
         timeout_s = limits.COMPARE_TIMEOUT_S if params.timeout_s is None else params.timeout_s
         until = self._node.clock.now() + timeout_s
-        if name is None and (request := self._asks_already(word)) is not None:
-            return self._shown(await self._compare(request, call))
+        if (request := self._asks_already(word)) is not None:
+            return self._shown(await self._compare(request, call, name))
         found = await self._find(word, min(RECENT_S, timeout_s))
         return self._shown(await self._ask(found, name, call, until - self._node.clock.now()))
 
@@ -136,12 +138,17 @@ class Encounters:
         return found[0] if found else None
 
     async def _ask(self, found: Announcement, name: str | None, call: Call, timeout_s: float) -> AccountId:
-        """Dial until somebody compares with us: one attempt at a time is admitted there, so it may be another's turn."""
+        """Dial until somebody compares with us: one attempt at a time is admitted there, so it may be another's turn.
+
+        Who asks me meanwhile is answered instead.
+        """
         nickname, compared = found.nickname or "", False
         try:
             async with asyncio.timeout(timeout_s):
                 while True:
-                    attempt = Attempt(self._node, nickname, name)
+                    if (request := await self._asks(found)) is not None:
+                        return await self._compare(request, call, name)
+                    attempt = Attempt(self._node, nickname, name, goes_first=self._goes_first(found))
                     try:
                         if (admitted := await attempt.dial(self._announcer.addresses_of(found))) is not None:
                             compared = True
@@ -153,6 +160,21 @@ class Encounters:
                         raise _not_in_time(nickname, compared)
         except TimeoutError as error:
             raise _not_in_time(nickname, compared) from error
+
+    async def _asks(self, found: Announcement) -> Request | None:
+        """Return the request of a visible node, once it is known who asks; None where it does not ask."""
+        while not self._node.visibility.known.is_set():
+            await self._node.visibility.known.wait()
+        request = self._asks_already(found.nickname or "")
+        if request is None or request.remote is None:
+            return None
+        hosts = {address.host for address in self._announcer.addresses_of(found)}
+        of_that_name = self._matching(self._announcer.nearby(self._node.clock.now() - RECENT_S), request.row.nickname)
+        return request if request.remote.host in hosts or len(of_that_name) < 2 else None
+
+    def _goes_first(self, found: Announcement) -> bool:
+        mine = self._announcer.shown
+        return mine is not None and (mine.nickname or "", mine.nonce) < (found.nickname or "", found.nonce)
 
     async def _confirmed(self, attempt: Attempt, link: Link, strings: Strings, call: Call) -> AccountId:
         try:
@@ -184,24 +206,26 @@ class Encounters:
         visibility = self._node.visibility
         request = self._request(params.id)
         if request.said_no:
-            visibility.forget(request)
-            raise SasMismatch(f"{request.row.nickname} did not confirm that you see the same. Nothing was stored.")
+            error = SasMismatch(f"{request.row.nickname} did not confirm that you see the same. Nothing was stored.")
+            visibility.forget(request, error)
+            raise error
         if not request.live and (found := await self._seen(request)) is not None:
             account = await self._ask(found, None, call, limits.COMPARE_TIMEOUT_S)
-            visibility.forget(request)
+            visibility.forget(request, None)
             return self._shown(account)
         await self._await(request)
-        return self._shown(await self._compare(request, call))
+        return self._shown(await self._compare(request, call, None))
 
-    async def _compare(self, request: Request, call: Call) -> AccountId:
+    async def _compare(self, request: Request, call: Call, name: str | None) -> AccountId:
         outcome: Outcome = asyncio.get_running_loop().create_future()
         link, tell = request.link, partial(settle, outcome)
         assert link is not None and request.strings is not None
+        link.name = name or link.name
         request.ended.append(tell)
         try:
             await confirm(call, request.strings, outcome, partial(self._node.linkage.consent, link.number))
-        except SasMismatch:
-            self._node.visibility.forget(request)
+        except SasMismatch as error:
+            self._node.visibility.forget(request, error)
             self._node.linkage.refuse(link.number)
             raise
         finally:
@@ -217,25 +241,32 @@ class Encounters:
         return found[0] if len(found) == 1 and not request.live else None
 
     async def _await(self, request: Request) -> None:
-        """Wait until who has gone asks again. Raises: PeerUnreachable."""
+        """Wait until who has gone asks again. Raises: PeerUnreachable; what the request was answered with meanwhile."""
         if request.live:
             return
+        if request.id not in self._node.visibility.requests:  # answered elsewhere meanwhile
+            raise RequestNotFound(f"There is no request of {request.row.nickname} any more.")
         if not self._node.visibility.on:
             raise PeerUnreachable(f"{request.row.nickname} is not there any more.", hint="p2pmsg visible on, and let them ask again.")
-        again = asyncio.Event()
+        again: Outcome = asyncio.get_running_loop().create_future()
+        tell = partial(settle, again)
 
         def asked(by: Request) -> None:
             if by is request:
-                again.set()
+                tell(None)
 
         self._node.visibility.asked.append(asked)
+        request.ended.append(tell)
         try:
             async with asyncio.timeout(limits.COMPARE_TIMEOUT_S):
-                await again.wait()
+                error = await again
         except TimeoutError as error:
             raise PeerUnreachable(f"{request.row.nickname} has not asked again. The request still waits.") from error
         finally:
             self._node.visibility.asked.remove(asked)
+            request.ended.remove(tell)
+        if error is not None:
+            raise error
 
     async def decline(self, params: api.ContactDecline) -> Json:
         """Send a request away; whoever made it learns no more than from any fault."""

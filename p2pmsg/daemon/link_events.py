@@ -62,7 +62,7 @@ class LinkEvents:
         if peering.gate.purpose is Purpose.PAIR and not peering.new_links:
             self._node.clock.call_soon(partial(self._node.linkage.committed, link.number))
             return
-        name = link.joining.name if link.joining else None
+        name = link.joining.name if link.joining else link.name
         job = partial(commit_peering, node=self._node, peering=peering, name=name, now_ms=self._node.clock.wall_ms())
         self._node.submit_write(job, partial(self._peering_stored, link, peering), room_bytes=limits.DISK_REFUSE_BYTES)
 

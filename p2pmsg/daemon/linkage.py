@@ -59,6 +59,8 @@ class Link:
     handshake: Dialler | Responder | None = None
     channel: Channel | None = None
     peering: Peering | None = None
+    name: str | None = None
+    """The local name to give to who asked to become a contact."""
     hello: Hello | None = None
     opened_ms: int = 0
     broken: bool = False

@@ -5,6 +5,7 @@ Synchronous and in memory, as the node is; what must outlast the process, a nick
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -18,7 +19,7 @@ from p2pmsg.crypto.sas import Strings
 from p2pmsg.daemon import objects
 from p2pmsg.daemon.clock import Timer
 from p2pmsg.daemon.names import fold
-from p2pmsg.errors import P2pmsgError, PeerUnreachable, SasMismatch, TimedOut
+from p2pmsg.errors import P2pmsgError, PeerUnreachable, RequestNotFound, SasMismatch, TimedOut
 from p2pmsg.model.addresses import Address
 from p2pmsg.protocol.messages import REFUSED, CompareStrings
 from p2pmsg.storage import feed as feed_store
@@ -27,11 +28,13 @@ from p2pmsg.storage.feed import ChangeType
 from p2pmsg.storage.requests import RequestRow
 
 if TYPE_CHECKING:
+    from p2pmsg.daemon.attempts import Attempt
     from p2pmsg.daemon.linkage import Link
     from p2pmsg.daemon.node import Node
 
 _log = logging.getLogger(__name__)
 _MARGIN_S = 1.0
+_ASKED = "p2pmsg contact requests"
 
 
 @dataclass(slots=True, eq=False)
@@ -85,6 +88,11 @@ class Visibility:
         """Called when visible mode begins or ends: announces it."""
         self.asked: list[Callable[[Request], None]] = []
         """Called when somebody asks, or asks again."""
+        self.asking: list[Attempt] = []
+        """My own attempts at others."""
+        self.known = asyncio.Event()
+        """Clear while somebody asks of whom nothing is known yet."""
+        self.known.set()
         self._node = node
         self._timer: Timer | None = None
         self._busy = False
@@ -123,14 +131,23 @@ class Visibility:
     # -- attempts
 
     def admit(self) -> bool:
-        """Begin the one attempt that may be under way; False where strangers do not see this node, or there is one."""
-        if not self.on or self._busy:
+        """Begin the one attempt that may be under way; False where strangers do not see this node, or there is one.
+
+        Two who dial each other at once would compare different strings. So of my own attempts that go first one that was answered
+        keeps everybody else out, as the other side will have let it in; one that was not gives way.
+        """
+        mine = [attempt for attempt in self.asking if attempt.goes_first]
+        if not self.on or self._busy or any(attempt.answered for attempt in mine):
             return False
+        for attempt in mine:
+            attempt.give_way()
         self._busy = True
+        self.known.clear()
         return True
 
     def requested(self, link: Link, compare: CompareStrings) -> None:
         """A stranger has got as far as something to compare. One who asked before takes the place of what he asked then."""
+        self.known.set()
         request = self._place_of(link.address, compare.nick)
         request.link, request.strings, request.remote = link, compare.strings, link.address
         request.since, request.said_no = self._node.clock.now(), False
@@ -140,15 +157,14 @@ class Visibility:
 
     def succeeded(self, link: Link) -> None:
         """The attempt on this link has made a contact."""
-        self._busy = False
+        self._free()
         request = self._on(link)
         if request is not None:
-            self.forget(request)
-            request.tell_ended(None)
+            self.forget(request, None)
 
     def attempt_ended(self, link: Link, code: int | None) -> None:
         """The link of the attempt ended before it was open; three times, and strangers see this node no more."""
-        self._busy = False
+        self._free()
         request = self._on(link)
         if request is not None:
             error = end_of_comparing(link, code, self._node.clock.now() - request.since, request.row.nickname)
@@ -163,20 +179,25 @@ class Visibility:
             self._warn()
             self.end()
 
-    def forget(self, request: Request) -> None:
-        """The request was answered."""
+    def forget(self, request: Request, error: P2pmsgError | None) -> None:
+        """The request was answered: whoever else waits for how it ends hears so."""
         self.requests.pop(request.id, None)
+        request.tell_ended(error)
         self._node.storage.submit(partial(request_store.drop, request=request.id), lambda result: None)
 
     def decline(self, request: Request) -> None:
         """Send a stranger away; that is no failed attempt."""
         link = request.link
-        self.forget(request)
+        self.forget(request, _declined(request))
         if link is not None:
             self._excused = link
             self._node.linkage.refuse(link.number)
 
     # -- inside
+
+    def _free(self) -> None:
+        self._busy = False
+        self.known.set()
 
     def _on(self, link: Link) -> Request | None:
         return next((request for request in self.requests.values() if request.link is link), None)
@@ -189,10 +210,11 @@ class Visibility:
                 known.row = RequestRow(known.id, nick, now_ms)
                 return known
             if known.remote == remote:
-                self.forget(known)
+                self.forget(known, RequestNotFound(f"{known.row.nickname} asks by another name now.", hint=_ASKED))
         made = Request(RequestRow(os.urandom(8).hex(), nick, now_ms))
         if len(self.requests) >= limits.REQUESTS:
-            self.forget(min(self.requests.values(), key=lambda request: request.row.received_ms))
+            oldest = min(self.requests.values(), key=lambda request: request.row.received_ms)
+            self.forget(oldest, RequestNotFound("More people have asked than can wait.", hint=_ASKED))
         self.requests[made.id] = made
         return made
 
@@ -224,6 +246,10 @@ class Visibility:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _declined(request: Request) -> P2pmsgError:
+    return SasMismatch(f"The request of {request.row.nickname} was declined. Nothing was stored.", hint=_ASKED)
 
 
 def end_of_comparing(link: Link, code: int | None, after_s: float, nick: str) -> P2pmsgError:

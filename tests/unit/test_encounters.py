@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from p2pmsg.errors import (
     UsageError,
 )
 from p2pmsg.model.accounts import Trust
+from p2pmsg.network.announcements import Announcement
 from p2pmsg.rpc import api
 from tests.unit.people import Person
 from tests.unit.strangers import Asked, Stranger, nearby, outcome
@@ -39,6 +41,12 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def nothing_stored(*people: Stranger) -> bool:
     return all(not each.contacts and not load_people(each.house.shelf.db).contacts for each in people)
+
+
+def shown(who: Stranger) -> Announcement:
+    found = who.house.announcer.shown
+    assert found is not None
+    return found
 
 
 async def both(ann: Stranger, bob: Stranger, ann_says: Asked, bob_says: Asked) -> tuple[Any, Any]:
@@ -258,6 +266,106 @@ async def test_who_adds_one_who_asks_already_answers_him() -> None:
             answering = tasks.create_task(ann.add("Bob", ann_says))
         assert ann_says.questions.get_nowait() == bob_says.questions.get_nowait()
         assert asking.result()["name"] == "Ann" and answering.result()["name"] == "Bob"
+
+
+async def test_who_adds_one_who_asks_already_may_name_him() -> None:
+    async with nearby(ANN, BOB) as (ann, bob):
+        await ann.visible()
+        await bob.visible()
+        ann_says, bob_says = Asked(), Asked()
+        async with asyncio.TaskGroup() as tasks:
+            asking = tasks.create_task(bob.add("Ann", bob_says))
+            await ann.asked_by("Bob")
+            answering = tasks.create_task(ann.add("Bob", ann_says, name="Bobby"))
+        assert ann_says.questions.get_nowait() == bob_says.questions.get_nowait()
+        assert asking.result()["name"] == "Ann" and answering.result()["name"] == "Bobby"
+        (stored,) = load_people(ann.house.shelf.db).contacts.values()
+        assert stored.name == "Bobby"
+
+
+@pytest.mark.parametrize("first_s", [0.0, 0.005, 0.02])
+@pytest.mark.parametrize("by_id", [False, True])
+async def test_two_who_add_each_other_at_once_see_the_same(first_s: float, by_id: bool) -> None:
+    async with nearby(ANN, BOB) as (ann, bob):
+        await ann.visible()
+        await bob.visible()
+        words = [shown(each).nonce.hex() for each in (ann, bob)] if by_id else ["Ann", "Bob"]
+        for first, second, (hers, his) in ((ann, bob, words), (bob, ann, words[::-1])):
+            says, replies = Asked(), Asked()
+            async with asyncio.TaskGroup() as tasks:
+                one = tasks.create_task(first.add(his, says))
+                await asyncio.sleep(first_s)
+                other = tasks.create_task(second.add(hers, replies))
+            assert says.questions.get_nowait() == replies.questions.get_nowait()
+            assert {one.result()["name"], other.result()["name"]} == {"Ann", "Bob"}
+            assert await ann.requests() == await bob.requests() == []
+
+
+async def test_one_who_is_asked_by_a_third_while_he_asks() -> None:
+    async with nearby(ANN, BOB, CARL) as (ann, bob, carl):
+        for each in (ann, bob, carl):
+            await each.visible()
+        async with asyncio.TaskGroup() as tasks:
+            asking = tasks.create_task(ann.add("Bob", Asked()))
+            third = tasks.create_task(carl.add("Ann", Asked()))
+            await bob.accept(await bob.asked_by("Ann"), Asked())
+            await ann.accept(await ann.asked_by("Carl"), Asked())
+        assert asking.result()["name"] == "Bob" and third.result()["name"] == "Ann"
+        assert {contact.nickname for contact in ann.contacts} == {"Bob", "Carl"}
+
+
+@pytest.mark.parametrize("how", ["decline", "no"])
+async def test_who_accepts_twice_hears_of_the_first_answer(how: str) -> None:
+    async with nearby(ANN, BOB) as (ann, bob):
+        await ann.visible()
+        async with asyncio.TaskGroup() as tasks:
+            asking = tasks.create_task(outcome(bob.add("Ann", Asked())))
+            request = await ann.asked_by("Bob")
+            waiting = Asked(None)
+            accepting = tasks.create_task(outcome(ann.accept(request, waiting)))
+            await waiting.questions.get()
+            if how == "no":
+                assert isinstance(await outcome(ann.accept(request, Asked("no"))), SasMismatch)
+            else:
+                await ann.encounters.decline(api.ContactDecline(id=request))
+        assert isinstance(accepting.result(), SasMismatch) and isinstance(asking.result(), SasMismatch)
+        assert nothing_stored(ann, bob)
+
+
+class Listeners(list[Any]):
+    """Tells when the first one listens."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+
+    def append(self, listener: Any) -> None:
+        super().append(listener)
+        self.begun.set()
+
+
+@pytest.mark.parametrize("when", ["looking", "waiting"])
+async def test_who_waits_for_somebody_to_ask_again_hears_that_he_was_declined(when: str) -> None:
+    async with nearby(ANN, BOB) as (ann, bob):
+        ann.node.visibility.asked = Listeners()
+        await ann.visible()
+        assert isinstance(await outcome(bob.add("Ann", Asked(), timeout_s=0.1)), TimedOut)
+        request = await ann.asked_by("Bob", live=False)
+        async with asyncio.TaskGroup() as tasks:
+            accepting = tasks.create_task(outcome(ann.accept(request, Asked())))
+            if when == "waiting":
+                await ann.node.visibility.asked.begun.wait()
+            else:
+                await asyncio.sleep(0)
+            await ann.encounters.decline(api.ContactDecline(id=request))
+        assert isinstance(accepting.result(), SasMismatch if when == "waiting" else RequestNotFound)
+
+
+async def test_a_whole_id_is_nobodys_name() -> None:
+    async with nearby(ANN, BOB) as (ann, bob):
+        await ann.visible()
+        named = shown(ann)
+        posing = replace(named, nonce=bytes(8), nickname=named.nonce.hex())
+        assert bob.encounters._matching([posing, named], named.nonce.hex()) == [named]
 
 
 async def test_who_says_goodbye_is_not_waited_for() -> None:

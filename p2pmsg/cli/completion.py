@@ -148,7 +148,7 @@ def _contacts(ctx: click.Context) -> list[str]:
 
 
 def _names(client: Client) -> list[str]:
-    return sorted((contact["name"] for contact in client.call("contact.list")), key=str.casefold)
+    return sorted((contact["name"] for contact in client.call_all("contact.list")), key=str.casefold)
 
 
 def _too_late(*_: Any) -> None:

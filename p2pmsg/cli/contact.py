@@ -111,7 +111,7 @@ def _invite(who: str | None, image: str | None) -> str:
 @command("list")
 def list_(session: Session) -> None:
     """List all contacts."""
-    session.show_all(session.call("contact.list"), show.contacts, nothing="No contacts yet. Try: p2pmsg contact invite")
+    session.show_all(session.call_all("contact.list"), show.contacts, nothing="No contacts yet. Try: p2pmsg contact invite")
 
 
 @command("show")
@@ -147,7 +147,7 @@ def remove(session: Session, name: str, history: bool) -> None:
 @command("peers")
 def peers(session: Session) -> None:
     """List devices of contacts and mine, and how they are reached."""
-    session.show_all(session.call("peers"), lambda found: show.peers(found, session.people, _me(session)), nothing="No contacts yet.")
+    session.show_all(session.call_all("peers"), lambda found: show.peers(found, session.people, _me(session)), nothing="No contacts yet.")
 
 
 def _me(session: Session) -> str:

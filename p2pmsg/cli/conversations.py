@@ -22,7 +22,7 @@ from p2pmsg.errors import UsageError
 @click.option("--all", "all_", is_flag=True, help="Also where nothing is unread.")
 def inbox(session: Session, all_: bool) -> None:
     """List conversations with something unread, the most recent first."""
-    found = session.call("inbox", all=all_)
+    found = session.call_all("inbox", all=all_)
     nothing = "Nothing was said yet." if all_ else "Nothing is unread."
     session.show_all(found, lambda each: show.conversations(each, session.people), nothing=nothing)
 

@@ -52,6 +52,12 @@ class Session:
             self._client = self.connect()
         return self._client.call(method, params, answer=answer)
 
+    def call_all(self, method: str, **params: Any) -> list[Any]:
+        """Return the whole list of a method, in however many parts it comes."""
+        if self._client is None:
+            self._client = self.connect()
+        return self._client.call_all(method, params)
+
     def stdin_first(self) -> bool:
         """Wait until a line can be read from stdin, or it has ended; False where the daemon has something to say before."""
         import select
@@ -67,7 +73,7 @@ class Session:
         if self._people is None:
             from p2pmsg.cli.people import People
 
-            self._people = People(self.call("contact.list"))
+            self._people = People(self.call_all("contact.list"))
         return self._people
 
     def show(self, value: Any, render: Callable[[Any], str]) -> None:

@@ -167,7 +167,7 @@ class Api:
         }
 
     async def peers(self, params: api.Peers) -> list[Json]:
-        return objects.peers(self._node)
+        return objects.peers(self._node)[params.skip : params.skip + limits.RPC_LIST]
 
 
 async def _add(relations: Relations, encounters: Encounters, params: api.ContactAdd, call: Call) -> Json:

@@ -84,7 +84,7 @@ class Messaging:
 
     async def inbox(self, params: api.Inbox) -> list[Json]:
         rows = await self._worker.ask(partial(queries.conversations, only_unread=not params.all))
-        return [objects.conversation(self._node, row) for row in rows[: limits.RPC_LIST]]
+        return [objects.conversation(self._node, row) for row in rows[params.skip : params.skip + limits.RPC_LIST]]
 
     async def history(self, params: api.History) -> list[Json]:
         conversation, _ = names.find_conversation(self._node.people, params.target, past=True)

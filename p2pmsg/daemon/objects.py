@@ -130,7 +130,7 @@ def peers(node: Node) -> list[Json]:
                 "device_name": device.name,
             }
             out.append(entry | _link(node, open_links.get(device.id)))
-    return sorted(out, key=lambda peer: (not peer["online"], peer["name"]))
+    return sorted(out, key=lambda peer: (not peer["online"], peer["name"], peer["device"]))
 
 
 def _link(node: Node, number: Any) -> Json:

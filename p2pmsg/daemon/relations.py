@@ -84,7 +84,9 @@ class Relations:
         node = self._node
         usable = {row.reference for row in node.people.rows(node.clock.now()) if row.purpose is Purpose.INVITE and not row.ended}
         rows = await self._worker.ask(partial(doors.invites, now_ms=node.clock.wall_ms()))
-        return [{"id": row.id, "invite": None, "expires_at": objects.time(row.expires_ms)} for row in rows if row.id in usable]
+        return [{"id": row.id, "invite": None, "expires_at": objects.time(row.expires_ms)} for row in rows if row.id in usable][
+            : limits.RPC_LIST
+        ]
 
     async def uninvite(self, params: api.ContactUninvite) -> Json:
         """Withdraw an invite: whoever comes with it later is told so."""
@@ -139,7 +141,7 @@ class Relations:
 
     async def list(self, params: api.ContactList) -> list[Json]:
         everybody = sorted(self._node.people.contacts.values(), key=lambda c: (names.fold(c.shown), c.account))
-        return [objects.contact(self._node, contact) for contact in everybody]
+        return [objects.contact(self._node, contact) for contact in everybody[params.skip : params.skip + limits.RPC_LIST]]
 
     async def show(self, params: api.ContactShow) -> Json:
         return objects.contact(self._node, names.find_contact(self._node.people, params.name))

@@ -90,9 +90,9 @@ def _names(profile: Profile) -> set[str]:
         with client.connect(profile.folder) as daemon:
             me = daemon.call("whoami")
             found |= {me["name"], me["device_name"]}
-            for contact in daemon.call("contact.list"):
+            for contact in daemon.call_all("contact.list"):
                 found |= {contact["name"], contact["nickname"]}
-            found |= {peer["device_name"] for peer in daemon.call("peers")}
+            found |= {peer["device_name"] for peer in daemon.call_all("peers")}
     except P2pmsgError:
         pass
     return {name for name in found if name}

@@ -16,6 +16,8 @@ from p2pmsg.errors import UsageError
 
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 Count = Annotated[int, Meta(ge=1, le=limits.RPC_LIST)]
+Skip = Annotated[int, Meta(ge=0)]
+"""How many of the first to leave out: for lists longer than an answer, whose next part it brings."""
 Wait = Literal["sent", "delivered", "read"]
 
 
@@ -148,7 +150,9 @@ class ContactDecline(Params):
 
 
 class ContactList(Params):
-    """All contacts."""
+    """All contacts, by name."""
+
+    skip: Skip = 0
 
 
 class ContactShow(Params):
@@ -180,6 +184,8 @@ class Send(Params):
 
     target: str
     text: str
+    skip: Skip = 0
+
     wait: Wait | None = None
     timeout_s: Seconds = 30.0
     key: str | None = None
@@ -195,6 +201,7 @@ class History(Params):
     """Messages of a conversation, oldest first."""
 
     target: str
+    skip: Skip = 0
     n: Count = 50
     before: str | None = None
     after: str | None = None

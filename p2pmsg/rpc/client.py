@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from p2pmsg import __version__
+from p2pmsg.config.limits import RPC_LIST
 from p2pmsg.errors import DaemonNotRunning, DaemonOtherVersion, NotInitialized, P2pmsgError
 from p2pmsg.rpc.locate import initialized, lock_info
 
@@ -57,6 +58,15 @@ class Client:
                 if "error" in message:
                     raise failure(message["error"])
                 return message.get("result")
+
+    def call_all(self, method: str, params: dict[str, Any] | None = None) -> list[Any]:
+        """Return the whole list of a method that answers with parts of it, by its param `skip`."""
+        found: list[Any] = []
+        while True:
+            part = self.call(method, {**(params or {}), "skip": len(found) or None})
+            found += part
+            if len(part) < RPC_LIST:
+                return found
 
     def events(self) -> Iterator[Any]:
         """Yield the params of notifications, for ever, waiting for each."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from p2pmsg.config import limits
 from p2pmsg.errors import InviteUsed
 from tests.unit.scripted import Daemon, cli, contact, error_of
 from tests.unit.terminal import terminal
@@ -105,6 +106,13 @@ def test_a_line_of_stdin_that_is_no_invite(daemon: Daemon) -> None:
     assert (done.returncode, error_of(done)["code"]) == (2, "usage")
     done = cli(daemon.home, "contact", "add", "-", "--json", stdin=b"\xff\n")
     assert (done.returncode, error_of(done)["code"]) == (2, "invalid_text")
+
+
+def test_everybody_is_listed_whatever_an_answer_holds(daemon: Daemon) -> None:
+    everybody = [contact(name=f"bob {n}") for n in range(limits.RPC_LIST + 1)]
+    daemon.script.answers["contact.list"] = lambda params, call: everybody[params.skip : params.skip + limits.RPC_LIST]
+    listed = cli(daemon.home, "contact", "list", "--json").stdout.decode().splitlines()
+    assert [json.loads(each)["name"] for each in listed] == [each["name"] for each in everybody]
 
 
 def test_list_show_rename(daemon: Daemon) -> None:

@@ -118,7 +118,7 @@ def test_inbox(daemon: Daemon) -> None:
     daemon.script.answers["inbox"] = [found]
     assert lines(cli(daemon.home, "inbox", "--json").stdout) == [found]
     assert b"bob: hi" in cli(daemon.home, "inbox", "--all").stdout
-    assert daemon.script.asked("inbox") == [{"all": False}, {"all": True}]
+    assert daemon.script.asked("inbox") == [{"all": False, "skip": 0}, {"all": True, "skip": 0}]
 
 
 # -- deleting

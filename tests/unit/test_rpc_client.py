@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from p2pmsg.config import limits
 from p2pmsg.errors import ContactNotFound, DaemonNotRunning, DaemonOtherVersion, NotInitialized, P2pmsgError
 from p2pmsg.rpc import client, connection
 from p2pmsg.rpc.connection import Call
@@ -62,6 +63,14 @@ def test_a_large_answer(daemon: Daemon) -> None:
     daemon.script.answers["inbox"] = ["x" * 60_000] * 200
     with client.connect(daemon.folder) as connected:
         assert len(connected.call("inbox")) == 200
+
+
+@pytest.mark.parametrize("count", [0, 1, limits.RPC_LIST - 1, limits.RPC_LIST, limits.RPC_LIST + 1, 3 * limits.RPC_LIST])
+def test_a_list_that_comes_in_parts(daemon: Daemon, count: int) -> None:
+    daemon.script.answers["inbox"] = lambda params, call: list(range(count))[params.skip : params.skip + limits.RPC_LIST]
+    with client.connect(daemon.folder) as connected:
+        assert connected.call_all("inbox", {"all": True}) == list(range(count))
+    assert all(params["all"] for params in daemon.script.asked("inbox"))
 
 
 def test_asked_and_answered(daemon: Daemon) -> None:

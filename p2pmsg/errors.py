@@ -15,7 +15,7 @@
     ├── Refused                      8
     │   ├── AlreadyInitialized, AlreadyRunning, FileExists, InviteExpired, InviteUsed, InviteWithdrawn,
     │   │   InviteRefused, InviteOwn, NameTaken, StorageFull, StorageFailed,
-    │   │   StorageBusy, StorageDamaged, DatabaseNewer, NotPermitted, HomeUnusable,
+    │   │   StorageBusy, StorageDamaged, DatabaseNewer, CursorTooOld, NotPermitted, HomeUnusable,
     │   │   SettingsInvalid, ServiceUnavailable, ServiceFailed, VaultLocked, WrongPassphrase, KeyringUnavailable
     ├── NetworkError                 9
     │   ├── PeerUnreachable, NoNetwork, MdnsUnavailable
@@ -320,6 +320,12 @@ class ServiceFailed(Refused):
     """journalctl --user shows more; p2pmsg daemon start works without a service."""
 
     code = "service_failed"
+
+
+class CursorTooOld(Refused):
+    """p2pmsg watch begins with now; p2pmsg history NAME shows the messages from before."""
+
+    code = "cursor_too_old"
 
 
 class NotPermitted(Refused):

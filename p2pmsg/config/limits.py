@@ -140,6 +140,12 @@ DISK_REFUSE_BYTES = 20_000_000
 KEY_KEPT_S = 7 * 86400.0
 JOBS_WAITING = 10_000
 
+FEED_KEPT_S = 30 * 86400.0
+"""What changed is kept for `watch --since` for so long, but never less than FEED_LEAST changes nor more than FEED_MOST."""
+FEED_LEAST = 10_000
+FEED_MOST = 500_000
+"""About 20 MB: a link that comes and goes makes two changes a time of each message that waits."""
+
 # -- notices
 NOTICES_AT_ONCE = 3
 NOTICES_WAITING = 16

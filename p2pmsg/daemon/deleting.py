@@ -1,4 +1,4 @@
-"""Deleting on all of my devices: what the user names, and what is older than `history.keep`."""
+"""Deleting on all of my devices: what the user names, and what is older than `history.keep`. Also drops old changes, here alone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from p2pmsg.model.ids import ConversationId
 from p2pmsg.protocol.bodies import DeleteBody
 from p2pmsg.rpc import api
 from p2pmsg.rpc.connection import Call
-from p2pmsg.storage import erasing, queries
+from p2pmsg.storage import erasing, feed, queries
 from p2pmsg.storage.cipher import Db
 from p2pmsg.storage.queries import MessageRow
 
@@ -90,13 +90,15 @@ class Deleting:
             self._changed.set()
 
     async def keep_clean(self) -> None:
-        """Delete what is older than `history.keep` at once, once a day, and when the setting changes; until cancelled.
+        """Delete what is older than `history.keep`, and what `watch` need not tell any more: at once, once a day, and when the setting
+        changes; until cancelled.
 
         More often, at most every minute, where messages are kept for less than a day: none lives for more than twice its time.
         """
         while True:
             self._changed.clear()
             await self.sweep()
+            await self.forget_changes()
             try:
                 async with asyncio.timeout(min(_EVERY_S, max(self._kept_s or _EVERY_S, _AT_MOST_EVERY_S))):
                     await self._changed.wait()
@@ -121,3 +123,12 @@ class Deleting:
         if found:
             _log.info("messages older than history.keep were deleted in %d conversations", found)
         return found
+
+    async def forget_changes(self) -> None:
+        """Drop the changes that are older than they are kept, some at a time: others need the database, too."""
+        before_ms = self._node.clock.wall_ms() - int(limits.FEED_KEPT_S * 1000)
+        try:
+            while await self._node.storage.run(partial(feed.prune, before_ms=before_ms)):
+                continue
+        except P2pmsgError as error:
+            _log.warning("old changes could not be dropped: %s", error)

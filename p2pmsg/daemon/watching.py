@@ -12,7 +12,7 @@ from p2pmsg.config import limits
 from p2pmsg.daemon import names, objects
 from p2pmsg.daemon.node import Node
 from p2pmsg.daemon.objects import Json
-from p2pmsg.errors import UsageError
+from p2pmsg.errors import CursorTooOld, UsageError
 from p2pmsg.model.ids import ConversationId, DeviceId
 from p2pmsg.rpc import api
 from p2pmsg.rpc.connection import Call
@@ -33,10 +33,14 @@ class Watching:
         self._worker = worker
 
     async def watch(self, params: api.Watch, call: Call) -> None:
-        """Notify what came after the cursor and goes on to come; ends after `n` events, or with the client."""
+        """Notify what came after the cursor and goes on to come; ends after `n` events, or with the client.
+
+        Raises: ContactNotFound, Ambiguous, UsageError; CursorTooOld where not all that came after the cursor is there any more.
+        """
         conversation = names.find_conversation(self._node.people, params.within, past=True)[0].id if params.within is not None else None
-        newest = await self._worker.ask(feed.last_cursor)
+        oldest, newest = await self._worker.ask(lambda db: (feed.first_cursor(db), feed.last_cursor(db)))
         cursor = newest if params.since is None else _cursor(params.since, newest)
+        _check_kept(cursor, oldest)
         left = params.n
         changed = asyncio.Event()
         peers: deque[Json] = deque(maxlen=limits.WATCH_QUEUE)
@@ -85,9 +89,18 @@ def is_news(row: MessageRow) -> bool:
 
 
 def _read(db: Db, cursor: int, conversation: ConversationId | None) -> tuple[Page, dict[Any, MessageRow]]:
+    _check_kept(cursor, feed.first_cursor(db))
     page = feed.after(db, cursor, conversation, _PAGE)
     shown = [change.event for change in page.changes if change.type is ChangeType.MESSAGE and change.event is not None]
     return page, queries.messages(db, shown)
+
+
+def _check_kept(cursor: int, oldest: int) -> None:
+    if cursor < oldest:
+        raise CursorTooOld(
+            f"What came after {cursor} is not all there any more: changes are kept for {limits.FEED_KEPT_S / 86_400:.0f} days.",
+            hint=f"p2pmsg watch --since {oldest} shows what there is; p2pmsg history NAME has the messages from before.",
+        )
 
 
 def _cursor(since: str | int, newest: int) -> int:

@@ -1,4 +1,4 @@
-"""The durable line of what changed, for `watch`: each row has a cursor that only grows.
+"""The durable line of what changed, for `watch`: each row has a cursor that only grows; the oldest rows are dropped with time.
 
 A row of a message names the event only, so that it is shown as it stands when it is read.
 """
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from p2pmsg.config import limits
 from p2pmsg.model.ids import AccountId, ConversationId, DeviceId, EventId
 from p2pmsg.storage import numbers
 from p2pmsg.storage.cipher import Db
@@ -49,6 +50,17 @@ class Page:
     more: bool
 
 
+_PRUNED: Final = "feed_pruned"
+"""Key in `meta`: the cursor of the last row that was dropped."""
+_PRUNED_AT_ONCE: Final = 5000
+
+
+def first_cursor(db: Db) -> int:
+    """Return the oldest position from which everything is still there; 0 where nothing was dropped so far."""
+    row = db.execute("SELECT value FROM meta WHERE key = ?", (_PRUNED,)).fetchone()
+    return int(row[0]) if row is not None else 0
+
+
 def last_cursor(db: Db) -> int:
     """Return the position after everything so far; 0 where nothing happened yet."""
     return int(db.execute("SELECT coalesce(max(cursor), 0) FROM feed").fetchone()[0])
@@ -75,22 +87,25 @@ def after(db: Db, cursor: int, conversation: ConversationId | None = None, limit
     return Page(changes, max(cursor, upto), more=upto < end)
 
 
+def prune(db: Db, before_ms: int) -> bool:
+    """Drop some of the oldest changes, as far as they came before a time or are more than are kept; say whether others are due, too."""
+    first, last = first_cursor(db), last_cursor(db)
+    most = first + _PRUNED_AT_ONCE
+    sql = "SELECT coalesce(min(cursor) - 1, ?2) FROM feed WHERE cursor <= ?2 AND at_ms >= ?1"
+    old = int(db.execute(sql, (before_ms, most)).fetchone()[0])
+    upto = min(max(old, last - limits.FEED_MOST), last - limits.FEED_LEAST, most)
+    if upto <= first:
+        return False
+    db.execute("DELETE FROM feed WHERE cursor <= ?", (upto,))
+    db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (_PRUNED, upto))
+    return upto == most
+
+
 def record(db: Db, change: ChangeType, payload: str, now_ms: int, conversation: ConversationId | None = None) -> int:
     """Add a change that carries its JSON object as it is now; return its cursor."""
     number = None if conversation is None else numbers.find_conversation(db, conversation)
     sql = "INSERT INTO feed (at_ms, type, conversation, payload) VALUES (?, ?, ?, ?)"
     return int(db.execute(sql, (now_ms, change, number, payload)).lastrowid or 0)
-
-
-def states(db: Db, changed: Iterable[tuple[EventId, str, AccountId]], now_ms: int) -> None:
-    """Add the states that messages of mine have reached with an account; events that are not stored are passed over."""
-    for event, state, account in changed:
-        db.execute(
-            """INSERT INTO feed (at_ms, type, conversation, event, state, account)
-            SELECT ?, 'state', m.conversation, e.number, ?, (SELECT number FROM account WHERE id = ?)
-            FROM event e JOIN message m ON m.number = e.number WHERE e.id = ?""",
-            (now_ms, state, account, event),
-        )
 
 
 def mark(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from p2pmsg.config import limits
 from p2pmsg.config.settings import Settings
 from p2pmsg.crypto import gates
 from p2pmsg.daemon import deleting
@@ -14,7 +15,7 @@ from p2pmsg.daemon.deleting import Deleting
 from p2pmsg.daemon.relations import Relations
 from p2pmsg.errors import Ambiguous, ConfirmationNeeded, ContactNotFound, MessageNotFound, NotPermitted, UsageError
 from p2pmsg.rpc import api
-from p2pmsg.storage import doors, queries
+from p2pmsg.storage import doors, feed, queries
 from tests.unit.nodes import PAIR_KEY, House, moved_in, neighbours, settle
 from tests.unit.people import Person
 from tests.unit.shelves import direct
@@ -265,3 +266,24 @@ async def test_a_database_that_fails_stops_no_round(caplog: pytest.LogCaptureFix
 
     monkeypatch.setattr(house.node, "run_write", run_write)
     assert await of(house, "1d").sweep() == 0 and "could not be deleted" in caplog.text
+
+
+async def test_the_daily_round_drops_old_changes(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(limits, "FEED_LEAST", 1)
+    monkeypatch.setattr(feed, "_PRUNED_AT_ONCE", 2)
+    house = alone()
+    for text in "abcdefg":
+        await house.send(text)
+    house.shelf.db.execute("UPDATE feed SET at_ms = at_ms - ?", (int(limits.FEED_KEPT_S * 1000) + 60_000,))
+    await house.send("new")
+    task = asyncio.get_running_loop().create_task(of(house).keep_clean())
+    await settle()
+    assert len(feed.after(house.shelf.db, 0).changes) == 1
+    task.cancel()
+    monkeypatch.setattr(feed, "prune", fails)
+    await of(house).forget_changes()
+    assert "could not be dropped" in caplog.text
+
+
+def fails(db: object, before_ms: int) -> bool:
+    raise NotPermitted("no")

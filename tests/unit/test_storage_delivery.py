@@ -144,8 +144,8 @@ def test_sent_and_queued_are_fed_for_what_is_not_delivered_yet(ann: Shelf) -> No
     one, two, three = (ann.say(BOB, text) for text in "abc")
     ann.ack(BOB, [one])
     feed.mark(ann.db, TALK.id, ANN.device, 0, 2, "sent", BOB.account, ann.now_ms)
-    feed.states(ann.db, [(three.id, "queued", BOB.account), (b"x" * 32, "queued", BOB.account)], ann.now_ms)  # type: ignore[list-item]
-    assert states(ann)[1:] == [(two.id, "sent", BOB.account), (three.id, "queued", BOB.account)]
+    feed.mark(ann.db, TALK.id, ANN.device, 1, 3, "queued", BOB.account, ann.now_ms)
+    assert states(ann)[1:] == [(two.id, "sent", BOB.account), (two.id, "queued", BOB.account), (three.id, "queued", BOB.account)]
 
 
 def test_undelivered_messages_are_counted(ann: Shelf) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from p2pmsg.config import limits
 from p2pmsg.daemon import watching
 from p2pmsg.daemon.watching import Watching
-from p2pmsg.errors import ContactNotFound, UsageError
+from p2pmsg.errors import ContactNotFound, CursorTooOld, UsageError
 from p2pmsg.rpc import api
 from p2pmsg.storage import feed
 from tests.unit.nodes import House, moved_in, neighbours, settle
@@ -101,6 +102,37 @@ async def test_from_the_beginning_all_is_replayed_in_order() -> None:
     reader = await replayed(house, since=0)
     cursors = [int(event["cursor"]) for event in reader.events]
     assert reader.texts() == list("01234") and cursors == sorted(set(cursors)) and reader.cursor == "0"
+
+
+async def test_a_cursor_older_than_what_is_kept_is_refused_and_the_hint_names_one_that_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "FEED_LEAST", 2)
+    house = alone()
+    for n in range(5):
+        await house.send(str(n))
+    last = feed.last_cursor(house.shelf.db)
+    await house.storage.run(lambda db: feed.prune(db, house.node.clock.wall_ms() + 1))
+    reader, watcher = Reader(), Watching(house.node, house.storage)  # type: ignore[arg-type]
+    for since in (0, last - 3):
+        with pytest.raises(CursorTooOld) as refused:
+            await watcher.watch(api.Watch(since=since), reader)  # type: ignore[arg-type]
+        assert f"--since {last - 2} " in refused.value.hint and reader.cursor is None
+    assert (await replayed(house, since=last - 2)).texts() == ["3", "4"]
+
+
+async def test_a_client_that_reads_so_slowly_that_changes_are_dropped_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "_PAGE", 1)
+    monkeypatch.setattr(limits, "FEED_LEAST", 0)
+    house = alone()
+    for n in range(5):
+        await house.send(str(n))
+    reader = Reader()
+    reader.reads.clear()
+    with pytest.raises(ExceptionGroup) as ended:
+        async with watched(house, reader, since=0):
+            await house.storage.run(lambda db: feed.prune(db, house.node.clock.wall_ms() + 1))
+            reader.reads.set()
+            await settle()
+    assert isinstance(ended.value.exceptions[0], CursorTooOld) and len(reader.events) == 1
 
 
 async def test_a_line_s_cursor_is_the_position_after_it() -> None:

@@ -25,7 +25,7 @@ from p2pmsg.storage import log as log_store
 from p2pmsg.storage import people as people_store
 from p2pmsg.storage.batches import Job, run_batch
 from p2pmsg.storage.cipher import Db
-from p2pmsg.storage.database import _connect, open_memory
+from p2pmsg.storage.database import connect, open_memory
 from p2pmsg.storage.people import OwnIdentity
 from p2pmsg.storage.queries import MessageRow
 from p2pmsg.storage.worker import Storage
@@ -203,7 +203,7 @@ class Machine:
 
     def snapshot(self) -> Db:
         """Return a copy of the database as it is committed now."""
-        copy = _connect(":memory:", bytes(32))
+        copy = connect(":memory:", bytes(32))
         self.db.conn.backup(copy.conn)
         return copy
 

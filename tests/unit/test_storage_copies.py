@@ -26,7 +26,7 @@ def path(home: Path) -> Path:
 
 def of_an_older_version(path: Path) -> bytes:
     """Make a database that lacks the last step; return its bytes."""
-    db = database._connect(path, KEY)
+    db = database.connect(path, KEY)
     for setting in database._SETTINGS:
         db.execute(f"PRAGMA {setting}").fetchall()
     MIGRATIONS.apply(db, stop_before=LAST)
@@ -68,14 +68,14 @@ def test_one_is_kept(path: Path) -> None:
 
 def test_what_was_committed_before_a_kill_is_in_it(path: Path) -> None:
     of_an_older_version(path)
-    db = database._connect(path, KEY)
+    db = database.connect(path, KEY)
     db.execute("INSERT INTO meta (key, value) VALUES ('journalled', 1)")
     killed = {part: part.read_bytes() for part in path.parent.iterdir()}
     db.conn.close()
     for part, data in killed.items():
         part.write_bytes(data)
     upgrade(path)
-    old = database._connect(copies.copies(path)[0], KEY)
+    old = database.connect(copies.copies(path)[0], KEY)
     assert old.execute("SELECT count(*) FROM meta WHERE key = 'journalled'").fetchone() == (1,)
     old.conn.close()
 

@@ -16,7 +16,7 @@ import pytest
 
 from p2pmsg.daemon import unit
 from p2pmsg.daemon.home import Profile
-from tests.integration.daemons import PATIENCE_S, Json, Somebody, ended, until
+from tests.integration.daemons import PATIENCE_S, Json, Somebody, until
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 FILTER = "SystemCallFilter=@system-service"

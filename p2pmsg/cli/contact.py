@@ -28,6 +28,7 @@ HERE = "p2pmsg.cli.contact"
         "uninvite": f"{HERE}:uninvite",
         "add": f"{HERE}:add",
         "nearby": "p2pmsg.cli.nearby:nearby",
+        "find": f"{HERE}:find",
         "requests": "p2pmsg.cli.nearby:requests",
         "accept": "p2pmsg.cli.nearby:accept",
         "decline": "p2pmsg.cli.nearby:decline",
@@ -119,6 +120,21 @@ def list_(session: Session) -> None:
 def show_(session: Session, name: str) -> None:
     """Show one contact."""
     session.show(session.call("contact.show", name=name), show.contact)
+
+
+@command("find")
+@click.argument("name", type=TEXT)
+def find(session: Session, name: str) -> None:
+    """Look for a contact by asking every address of this network, once.
+
+    For networks where two do not find each other by themselves. Asks at most the 254 addresses around each own one (the /24), which
+    takes one to three seconds; a firewall may take it for a scan.
+    """
+    before = session.call("contact.show", name=name)
+    found = session.call("contact.find", name=before["account"])
+    session.show(found, show.contact)
+    if not session.json:
+        output.note(f"{show.name(found)} {'is online already: nobody was asked' if before['online'] else 'is found'}.")
 
 
 @command("rename")

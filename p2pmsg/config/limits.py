@@ -108,6 +108,12 @@ SIGHTINGS = 8
 """Paths by which an announcement was heard, in one CHECKED."""
 CHECK_EVERY_S = 1.0
 """A link's CHECK frames are answered no faster."""
+SWEEP_EVERY_S = 0.004
+"""Between two questions of a search of all addresses: 250/s."""
+SWEEP_LISTEN_S = 1.5
+"""After the last one: who is looked for by ARP answers at the second request, a second later, where the first was lost."""
+SWEEP_ANSWERS = 4
+"""Packets that one address may answer with."""
 DNS_SD_AGAIN_S = 5.0
 DNS_SD_EVERY_S = 60.0
 EPOCH_S = 12 * 3600.0

@@ -14,6 +14,7 @@ from p2pmsg.daemon.announcer import Announcer
 from p2pmsg.daemon.configuring import Configuring
 from p2pmsg.daemon.deleting import Deleting
 from p2pmsg.daemon.encounters import Encounters
+from p2pmsg.daemon.finding import Finding
 from p2pmsg.daemon.health import Health
 from p2pmsg.daemon.home import Profile
 from p2pmsg.daemon.messaging import Messaging
@@ -88,6 +89,7 @@ class Api:
             "visible.on": encounters.visible_on,
             "visible.off": encounters.visible_off,
             "contact.nearby": encounters.nearby,
+            "contact.find": Finding(node, announcer).find,
             "contact.requests": encounters.requests,
             "contact.accept": encounters.accept,
             "contact.decline": encounters.decline,

@@ -18,6 +18,8 @@ from p2pmsg.protocol.messages import Dial
 
 _FOR_EVER: Final = frozenset({Path.STATIC, Path.DNS_SD})
 """Paths whose addresses stay until they are replaced, though nobody was ever seen there."""
+_ASKED_FOR: Final = frozenset({Path.SWEEP})
+"""Paths that no setting switches: the user asks for each use of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class Presence:
     """What is known of where contacts are; `poll` says whom to dial now."""
 
     def __init__(self, paths: frozenset[Path]) -> None:
-        self._paths = paths
+        self._paths = paths | _ASKED_FOR
         self._contacts: dict[AccountId, _Whereabouts] = {}
         self._anybody: dict[Path, tuple[Address, ...]] = {}
         """Addresses where any contact may be: configured ones, and those that the site's DNS names."""

@@ -133,6 +133,12 @@ class ContactNearby(Params):
     timeout_s: Seconds = 5.0
 
 
+class ContactFind(Params):
+    """Look for a contact at every address of the own /24, once; answers when there is a link, at once where there is one already."""
+
+    name: str
+
+
 class ContactRequests(Params):
     """What strangers have asked."""
 
@@ -255,6 +261,7 @@ METHODS: dict[str, type[Params]] = {
     "contact.uninvite": ContactUninvite,
     "contact.add": ContactAdd,
     "contact.nearby": ContactNearby,
+    "contact.find": ContactFind,
     "contact.requests": ContactRequests,
     "contact.accept": ContactAccept,
     "contact.decline": ContactDecline,

@@ -136,3 +136,14 @@ def test_peers(daemon: Daemon) -> None:
     daemon.script.answers["peers"] = [peer | {"address": None, "interface": None, "rtt_ms": None}]
     assert cli(daemon.home, "peers").stdout.decode().splitlines()[1].split()[:2] == ["me", "desk"]
     assert json.loads(cli(daemon.home, "peers", "--json").stdout)["device_name"] == "desk"
+
+
+def test_find_says_whether_anybody_was_asked(daemon: Daemon) -> None:
+    daemon.script.answers |= {"contact.show": contact(), "contact.find": contact(online=True)}
+    done = cli(daemon.home, "contact", "find", "bob")
+    assert done.returncode == 0 and b"online:    yes" in done.stdout and b"bob is found." in done.stderr
+    assert daemon.script.asked("contact.find") == [{"name": contact()["account"]}]
+    daemon.script.answers["contact.show"] = contact(online=True)
+    assert b"nobody was asked" in cli(daemon.home, "contact", "find", "bob").stderr
+    done = cli(daemon.home, "contact", "find", "bob", "--json")
+    assert json.loads(done.stdout)["online"] and done.stderr == b""

@@ -12,7 +12,7 @@ def decode(method: str, params: bytes) -> object:
 def test_methods_are_the_commands_with_a_dot() -> None:
     contact = {f"contact.{verb}" for verb in ("invite", "invites", "uninvite", "add", "list", "show", "rename", "remove")}
     talk = {"whoami", "profile.set", "status", "doctor", "peers", "send", "inbox", "history", "read", "delete", "watch"}
-    nearby = {"visible.on", "visible.off", *(f"contact.{verb}" for verb in ("nearby", "requests", "accept", "decline"))}
+    nearby = {"visible.on", "visible.off", *(f"contact.{verb}" for verb in ("nearby", "find", "requests", "accept", "decline"))}
     daemon = {f"daemon.{verb}" for verb in ("status", "stop", "logs")}
     config = {f"config.{verb}" for verb in ("list", "get", "set", "unset", "path")}
     assert set(METHODS) == contact | nearby | talk | daemon | config | {"rpc.hello"}

@@ -61,11 +61,6 @@ def cpu_s(pid: int) -> float:
     return sum(int(each.read_text().split()[0]) for each in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
 
 
-def waited_s(pid: int) -> float:
-    """Return how long the threads of a process were ready to run while others had the processors."""
-    return sum(int(each.read_text().split()[1]) for each in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
-
-
 def memory_mb(pid: int) -> tuple[float, float]:
     """Return resident memory, and the share of it that is the process's own (PSS), in MB of 10^6 bytes."""
     kib = {}

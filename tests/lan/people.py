@@ -224,8 +224,12 @@ class Scene:
         return ann, bob
 
 
-def start(*people: Person) -> None:
-    """Start the daemons of all of them at the same time."""
+def start(*people: Person) -> float:
+    """Start the daemons of all of them at the same time.
+
+    Return for how many seconds others had the processors that one of the daemons and its command were ready to run on, at most.
+    """
+    waited_s = []
     with contextlib.ExitStack() as running:
         starting = [
             running.enter_context(
@@ -239,9 +243,17 @@ def start(*people: Person) -> None:
             for person in people
         ]
         for person, process in zip(people, starting, strict=True):
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+            command_s = _waited_s(process.pid)
             out, err = process.communicate()
             assert process.returncode == 0, f"{person.name}: {err}"
             person.pid = json.loads(out)["pid"]
+            waited_s.append(command_s + _waited_s(person.pid))
+    return max(waited_s)
+
+
+def _waited_s(pid: int | None) -> float:
+    return sum(int(each.read_text().split()[1]) for each in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
 
 
 @contextlib.contextmanager

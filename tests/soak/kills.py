@@ -19,7 +19,7 @@ from p2pmsg.config import limits
 from p2pmsg.crypto import vault
 from p2pmsg.storage.database import close_database, open_database
 from tests.bench.figures import median
-from tests.bench.place import Place, waited_s
+from tests.bench.place import Place
 from tests.lan.people import Json, Person
 from tests.lan.people import start as start_daemons
 from tests.soak.load import MOST, Load, pump
@@ -72,8 +72,8 @@ def _round(here: Place, pair: tuple[Person, Person], number: int, rng: Random) -
             assert load.person in victims or not load.gone, f"{load.person.name}'s daemon was not killed and has gone"
             _check_told(here, load, load.to in victims)
         begun = time.monotonic()
-        start_daemons(*victims)
-        back_s = time.monotonic() - begun - max(waited_s(victim.pid) for victim in victims if victim.pid)
+        waited_s = start_daemons(*victims)
+        back_s = time.monotonic() - begun - waited_s
         assert back_s <= BACK_S * len(victims), f"back only after {back_s:.1f} s"
         for person in pair:
             person.until(lambda: person.ask("status")["queued"] == 0, ARRIVED_S)  # noqa: B023  # called at once

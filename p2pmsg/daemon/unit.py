@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -61,7 +62,7 @@ def install(profile: Profile, environ: Mapping[str, str] = os.environ) -> dict[s
     """
     if not profile.initialized:
         raise NotInitialized(f"There is nobody here yet: profile {profile.name} in {profile.home} was never made.")
-    _need_manager(profile)
+    _need_manager(profile, environ)
     path, did = unit_path(profile, environ), []
     text = unit_text(profile, environ)
     if _read(path) != text:
@@ -123,24 +124,36 @@ def unit_path(profile: Profile, environ: Mapping[str, str] = os.environ) -> Path
 
 def unit_text(profile: Profile, environ: Mapping[str, str] = os.environ) -> str:
     """Return the unit: the program that runs now, for this profile and this home, by their whole paths."""
-    variables = {"P2PMSG_HOME": str(profile.home)} if profile.home_was_named else {}
-    if not variables and environ.get("XDG_DATA_HOME", "").startswith("/"):
-        variables["XDG_DATA_HOME"] = environ["XDG_DATA_HOME"]
     return TEMPLATE.format(
         profile=profile.name,
-        program=" ".join(_quoted(word, executed=True) for word in _program(profile)),
-        environment="".join(f"Environment={_quoted(f'{name}={value}')}\n" for name, value in variables.items()),
+        program=_command_line(_program(profile)),
+        environment="".join(f"Environment={_quoted(f'{name}={value}')}\n" for name, value in _variables(profile, environ).items()),
     )
+
+
+def _variables(profile: Profile, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what must be in the environment of a daemon so that it finds the home that this shell sees."""
+    if profile.home_was_named:
+        return {"P2PMSG_HOME": str(profile.home)}
+    data = environ.get("XDG_DATA_HOME", "")
+    return {"XDG_DATA_HOME": data} if data.startswith("/") else {}
 
 
 def _program(profile: Profile) -> list[str]:
     return [*process.PROGRAM, "--profile", profile.name, "daemon", "run"]
 
 
-def _quoted(word: str, *, executed: bool = False) -> str:
-    """Return a word as systemd.syntax(7) takes it whole: `%` begins a specifier, and in commands `$` a variable."""
-    word = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
-    return f'"{word.replace("$", "$$") if executed else word}"'
+def _command_line(words: Sequence[str]) -> str:
+    """Return words as systemd.service(5) takes them. A program whose path it would refuse or mistake is run by env, as an argument."""
+    if re.search(r"[$\"'\\\x00-\x1f\x7f]", words[0]):
+        words = ["/usr/bin/env", *words]
+    return " ".join(_quoted(word.replace("$", "$$")) for word in words)
+
+
+def _quoted(word: str) -> str:
+    """Return a word as systemd.syntax(7) takes it whole: `%` begins a specifier."""
+    word = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("\n", "\\n")
+    return f'"{word}"'
 
 
 def _read(path: Path) -> str | None:
@@ -167,7 +180,10 @@ def _systemctl(*words: str) -> None:
 
 
 def _is(state: str, name: str) -> bool:
-    return _run("systemctl", "--user", f"is-{state}", name).returncode == 0
+    try:
+        return _run("systemctl", "--user", f"is-{state}", name).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
 
 
 def _manager_answers() -> bool:
@@ -180,21 +196,23 @@ def _manager_answers() -> bool:
         return False
 
 
-def _need_manager(profile: Profile) -> None:
+def _need_manager(profile: Profile, environ: Mapping[str, str]) -> None:
     if _manager_answers():
         return
+    command = _command(profile, environ)
     if sys.platform == "darwin":
-        hint = f"Let launchd run it: launchctl submit -l p2pmsg.{profile.name} -- {_command(profile)}"
+        hint = f"Let launchd run it: launchctl submit -l p2pmsg.{profile.name} -- {command}"
     elif Path("/run/systemd/system").is_dir() and shutil.which("systemctl") is not None:
         hint = "Log in as this user (not by su or sudo), or run: sudo loginctl enable-linger $USER, and log in again."
     else:
-        hint = f"Let cron start it: (crontab -l 2>/dev/null; echo {shlex.quote('@reboot ' + _command(profile))}) | crontab -"
+        line = "@reboot " + command.replace("%", "\\%")  # in a crontab % ends the line
+        hint = f"Let cron start it: (crontab -l 2>/dev/null; echo {shlex.quote(line)}) | crontab -"
     raise ServiceUnavailable("There is no systemd of this user's own here, so nothing was installed.", hint=hint)
 
 
-def _command(profile: Profile) -> str:
-    words: Sequence[str] = _program(profile)
-    return shlex.join(["env", f"P2PMSG_HOME={profile.home}", *words] if profile.home_was_named else words)
+def _command(profile: Profile, environ: Mapping[str, str]) -> str:
+    settings = [f"{name}={value}" for name, value in _variables(profile, environ).items()]
+    return shlex.join([*(["env", *settings] if settings else []), *_program(profile)])
 
 
 def _hints_of_linger() -> list[str]:

@@ -120,9 +120,21 @@ def test_without_systemd_nothing_is_written_and_cron_is_named(profile: Profile, 
     assert "@reboot" in refused.value.hint and not (tmp_path / "user" / ".config").exists()
 
 
-def test_cron_gets_a_line_that_a_shell_takes_apart_rightly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    words = shlex.split(unit._command(Profile(tmp_path / "an home", "work", home_was_named=True)))
-    assert words[:2] == ["env", f"P2PMSG_HOME={tmp_path}/an home"] and words[-4:] == ["--profile", "work", "daemon", "run"]
+@pytest.mark.parametrize("name", ["an home", "100% $HOME 'x'"])
+def test_cron_gets_a_line_that_it_and_a_shell_take_apart_rightly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ServiceUnavailable) as refused:
+        unit._need_manager(Profile(tmp_path / name, "work", home_was_named=True), {})
+    shell = refused.value.hint.removeprefix("Let cron start it: ").replace("crontab -l 2>/dev/null; ", "").replace("| crontab -", "")
+    line = subprocess.run(["/bin/sh", "-c", shell], capture_output=True, text=True, env={"PATH": "/usr/bin:/bin"}).stdout.rstrip("\n")
+    assert line.startswith("@reboot ") and "%" not in line.replace("\\%", "")
+    words = shlex.split(line.removeprefix("@reboot ").replace("\\%", "%"))  # as crontab(5) has it
+    assert words[:2] == ["env", f"P2PMSG_HOME={tmp_path}/{name}"] and words[-4:] == ["--profile", "work", "daemon", "run"]
+
+
+def test_cron_finds_the_home_that_this_shell_sees(profile: Profile) -> None:
+    assert unit._command(profile, {"XDG_DATA_HOME": "/data"}).startswith("env XDG_DATA_HOME=/data /")
+    assert unit._command(profile, {}).startswith("/")
 
 
 def test_on_a_mac_launchd_is_named(profile: Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,10 +183,23 @@ def test_it_hides_neither_home_nor_temporary_folder(profile: Profile) -> None:
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed: apt-get install systemd")
-@pytest.mark.parametrize("home", ["plain", 'a b%$h"\\ö'])
-def test_systemd_understands_it(tmp_path: Path, home: str) -> None:
-    (tmp_path / "p2pmsg.service").write_text(unit.unit_text(Profile(tmp_path / home, "default", home_was_named=True)))
+@pytest.mark.parametrize("place", ["plain", 'a b%$h"\\ö', "two\nlines"])
+def test_systemd_understands_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    """It looks whether the program can be executed, too."""
+    program = tmp_path / place / "python"
+    program.parent.mkdir()
+    program.symlink_to("/bin/true")
+    monkeypatch.setattr(unit.process, "PROGRAM", (str(program), "-I", str(program.with_name("__main__.py"))))
+    (tmp_path / "p2pmsg.service").write_text(unit.unit_text(Profile(tmp_path / place, "default", home_was_named=True)))
     env = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path), "HOME": str(tmp_path)}
     command = ["systemd-analyze", "verify", "--user", str(tmp_path / "p2pmsg.service")]
     done = subprocess.run(command, env=env, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [("/a %/python", '"/a %%/python" "-I"'), ("/a$b/python", '"/usr/bin/env" "/a$$b/python" "-I"')],
+)
+def test_a_dollar_is_no_variable_anywhere(path: str, line: str) -> None:
+    assert unit._command_line([path, "-I"]) == line and unit._command_line(["/x", "$HOME"]) == '"/x" "$$HOME"'

@@ -128,7 +128,7 @@ class Keeping:
         if result.old_copy and not self._node.old_copy:
             self._node.old_copy = True
             self._alert("old_copy", command.device, "This folder is an old copy of this device: it writes nothing more.")
-        if result.fork and command.device not in self._node.people.forked:
+        if result.forked and command.device not in self._node.people.forked:
             self._node.people.forked.add(command.device)
             self._alert("forked", command.device, "A device was copied, and both copies have written: it gets no link any more.")
             self._node.clock.call_at(now + _EVIDENCE_S, partial(self._close_forked, command.device))

@@ -23,7 +23,7 @@ from p2pmsg.daemon.node import Node
 from p2pmsg.daemon.objects import Json
 from p2pmsg.daemon.watching import is_news
 from p2pmsg.model import plain
-from p2pmsg.storage import feed, numbers, queries
+from p2pmsg.storage import feed, queries
 from p2pmsg.storage.cipher import Db
 from p2pmsg.storage.feed import ChangeType
 from p2pmsg.storage.queries import MessageRow
@@ -170,9 +170,4 @@ def _news(db: Db, cursor: int) -> tuple[int, bool, list[tuple[MessageRow, int]]]
     page = feed.after(db, cursor, limit=_PAGE)
     events = [change.event for change in page.changes if change.type is ChangeType.MESSAGE and change.event is not None]
     rows = [row for row in queries.messages(db, events).values() if is_news(row)]
-    return page.cursor, page.more, [(row, _unread(db, row)) for row in rows]
-
-
-def _unread(db: Db, row: MessageRow) -> int:
-    number = numbers.require_conversation(db, row.conversation)
-    return int(db.execute("SELECT unread FROM conversation WHERE number = ?", (number,)).fetchone()[0])
+    return page.cursor, page.more, [(row, queries.unread_count(db, row.conversation)) for row in rows]

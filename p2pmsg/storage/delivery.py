@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from p2pmsg.model.ids import AccountId, ConversationId, DeviceId, EventId
+from p2pmsg.model.ids import AccountId, ConversationId, DeviceId
 from p2pmsg.protocol.bodies import ReadEntry
 from p2pmsg.storage import erasing, feed, numbers
 from p2pmsg.storage.cipher import Db
@@ -23,26 +23,24 @@ def store_ack(
     by_device: DeviceId,
     vector: Mapping[DeviceId, tuple[int, bytes]],
     now_ms: int,
-) -> list[EventId]:
-    """Keep what a device has committed, log by log; return my messages that its account has got by that, oldest first.
+) -> None:
+    """Keep what a device has committed, log by log; my messages that its account has got by that are delivered.
 
     An entry whose event I do not hold says nothing that I could check and is passed over; so is one that is no news.
     """
     found = numbers.find_conversation(db, conversation)
     if found is None:
-        return []
+        return
     account = numbers.number_of_account(db, by_account)
     acker = numbers.number_of_device(db, by_device, account)
     me = numbers.my_account(db)
-    delivered: list[int] = []
     for device, (seq, prefix) in vector.items():
         row = db.execute("SELECT number, account FROM device WHERE id = ?", (device,)).fetchone()
         if row is None or not holds(db, found, row[0], seq, prefix):
             continue
         covered = _raise_ack(db, (found, row[0], account), acker, seq, prefix)
         if covered is not None and row[1] == me and account != me:
-            delivered += reached(db, found, "delivered", account, _OF_LOG, (found, row[0], covered, seq), now_ms, now_ms)
-    return [EventId(db.execute("SELECT id FROM event WHERE number = ?", (number,)).fetchone()[0]) for number in delivered]
+            reached(db, found, "delivered", account, _OF_LOG, (found, row[0], covered, seq), now_ms, now_ms)
 
 
 def _raise_ack(db: Db, log: tuple[int, int, int], by_device: int, seq: int, prefix: bytes) -> int | None:
@@ -60,8 +58,8 @@ def _raise_ack(db: Db, log: tuple[int, int, int], by_device: int, seq: int, pref
 
 def reached(
     db: Db, conversation: int, state: str, account: int, which: str, parameters: Sequence[object], at_ms: int, feed_ms: int | None
-) -> list[int]:
-    """Set when messages were delivered to, or read by, an account where that is new; return their numbers in order.
+) -> None:
+    """Set when messages were delivered to, or read by, an account where that is new.
 
     Who has read a message has got it. `which` is an SQL condition on `delivery`; `feed_ms` None keeps it out of the feed.
     """
@@ -71,7 +69,6 @@ def reached(
     if feed_ms is not None:
         feed.state_reached(db, changed, conversation, state, account, feed_ms)
     erasing.delivered(db, changed)
-    return changed
 
 
 def expect(db: Db, message: int, account: int) -> None:

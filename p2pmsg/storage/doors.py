@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
 
 from p2pmsg.config import limits
 from p2pmsg.errors import Ambiguous, InviteNotFound
@@ -11,9 +10,6 @@ from p2pmsg.model.gates import Ended, GateRow, Purpose
 from p2pmsg.model.ids import AccountId
 from p2pmsg.storage import numbers
 from p2pmsg.storage.cipher import Db
-
-_PREFIX_MIN: Final = 4
-"""So many characters of an id must be said: an empty one would name whatever is alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +84,8 @@ def find_invite(db: Db, prefix: str, now_ms: int) -> InviteRow:
     Raises:
         InviteNotFound, Ambiguous
     """
-    found = [invite for invite in invites(db, now_ms) if len(prefix) >= _PREFIX_MIN and invite.id.startswith(prefix.lower())]
-    if not found or len(prefix) < limits.ID_CHARACTERS_MIN:
+    found = [invite for invite in invites(db, now_ms) if invite.id.startswith(prefix.lower())]
+    if not found or len(prefix) < limits.ID_CHARACTERS_MIN:  # an empty one would name whatever is alone
         raise InviteNotFound(f"There is no invite {prefix}.")
     if len(found) > 1:
         raise Ambiguous(f"{prefix} may mean several invites.", candidates=[invite.id for invite in found])

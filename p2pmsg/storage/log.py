@@ -14,13 +14,12 @@ from p2pmsg.storage.branches import Log
 from p2pmsg.storage.cipher import Db
 from p2pmsg.storage.delivery import store_ack
 from p2pmsg.storage.ranges import give, ids_at, tips
-from p2pmsg.storage.receiving import OLD_COPY, CheckContext, ForkProof, Received, receive
+from p2pmsg.storage.receiving import OLD_COPY, CheckContext, Received, receive
 from p2pmsg.storage.stored import Author
 from p2pmsg.storage.views import View
 
 __all__ = [
     "CheckContext",
-    "ForkProof",
     "Received",
     "append",
     "forked",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 from weakref import WeakKeyDictionary
 
-from p2pmsg.errors import ConversationNotFound, NotInitialized
+from p2pmsg.errors import NotInitialized
 from p2pmsg.model.events import Conversation, ConversationKind
 from p2pmsg.model.ids import AccountId, ConversationId, DeviceId
 from p2pmsg.storage.cipher import Db
@@ -57,18 +57,6 @@ def number_of_named_conversation(db: Db, conversation: ConversationId) -> int:
 
 def find_conversation(db: Db, conversation: ConversationId) -> int | None:
     return _number(db, "SELECT number FROM conversation WHERE id = ?", conversation)
-
-
-def require_conversation(db: Db, conversation: ConversationId) -> int:
-    """Return a conversation's number.
-
-    Raises:
-        ConversationNotFound: nothing of it was ever stored.
-    """
-    found = find_conversation(db, conversation)
-    if found is None:
-        raise ConversationNotFound("There is no such conversation.")
-    return found
 
 
 def my_account(db: Db) -> int:

@@ -109,11 +109,6 @@ def set_nickname(db: Db, account: AccountId, nickname: str) -> None:
     _note(db, account, "nickname", nickname)
 
 
-def set_alert(db: Db, account: AccountId, alert: str | None) -> None:
-    """Set or clear what a contact needs a look for."""
-    _note(db, account, "alert", alert)
-
-
 def saw(db: Db, account: AccountId, at_ms: int) -> None:
     """Keep when a contact was last on a live link."""
     _note(db, account, "last_seen_ms", at_ms)

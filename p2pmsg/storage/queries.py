@@ -102,6 +102,12 @@ def history(
     return _rows(db, chosen if after is not None else chosen[::-1])
 
 
+def unread_count(db: Db, conversation: ConversationId) -> int:
+    """Return how many messages of a conversation are unread; 0 where nothing of it was ever stored."""
+    row = db.execute("SELECT unread FROM conversation WHERE id = ?", (conversation,)).fetchone()
+    return int(row[0]) if row is not None else 0
+
+
 def unread(db: Db, conversation: ConversationId, limit: int = limits.RPC_LIST) -> list[MessageRow]:
     """Return others' messages above my read marks, oldest first, the first `limit` of them."""
     found = numbers.find_conversation(db, conversation)

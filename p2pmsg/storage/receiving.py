@@ -11,12 +11,12 @@ from p2pmsg.crypto import gates
 from p2pmsg.errors import ConversationNotFound, PeerMisbehaved
 from p2pmsg.model.accounts import Membership
 from p2pmsg.model.events import Conversation, ConversationKind, Event, Tip
-from p2pmsg.model.ids import AccountId, ConversationId, DeviceId, EventId
-from p2pmsg.protocol.log import Held, Verdict, check, runs, verify_run
+from p2pmsg.model.ids import AccountId, ConversationId, DeviceId
+from p2pmsg.protocol.log import Verdict, check, runs, verify_run
 from p2pmsg.storage import numbers
 from p2pmsg.storage.branches import Log
 from p2pmsg.storage.cipher import Db
-from p2pmsg.storage.stored import author_of, event_of_row
+from p2pmsg.storage.stored import author_of
 from p2pmsg.storage.views import View
 
 OLD_COPY: Final = "old_copy"
@@ -38,29 +38,19 @@ class CheckContext:
 
 
 @dataclass(frozen=True, slots=True)
-class ForkProof:
-    """Two events of one device with the same number: nobody but the device itself can make both."""
-
-    first: Event
-    second: Event
-
-
-@dataclass(frozen=True, slots=True)
 class Received:
     """What became of events that a peer gave; where `refused` is set nothing was stored."""
 
     tips: tuple[Tip, ...] = ()
     """The ends of the log now, one a branch."""
     accepted: int = 0
-    messages: tuple[EventId, ...] = ()
-    """What came into view by it."""
     clocks: tuple[int, ...] = ()
     """Clocks of the events accepted."""
     gap: bool = False
     heads_missing: bool = False
     body_missing: bool = False
-    fork: ForkProof | None = None
-    """A branch that is new with this call."""
+    forked: bool = False
+    """There is a branch that is new with this call: two events of one device with the same number, which nobody but it can make."""
     old_copy: bool = False
     refused: str | None = None
 
@@ -146,7 +136,6 @@ class _Receipt:
             self._result,
             tips=self._log.tips(),
             accepted=len(self._clocks),
-            messages=tuple(self._view.messages),
             clocks=tuple(self._clocks),
         )
 
@@ -160,7 +149,7 @@ class _Receipt:
             case Verdict.ACCEPT:
                 pass
             case Verdict.FORK:
-                if not self._forks(event, branch, held):
+                if not self._forks(branch):
                     return False
             case Verdict.OLD_COPY:
                 self._db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (OLD_COPY, self._now_ms))
@@ -188,12 +177,11 @@ class _Receipt:
         mine_alone = self._author.mine and header.conversation == gates.self_conversation(numbers.my_id(self._db))
         return self._context.last_resort or mine_alone or self._view.is_deleted(event, self._author.device)
 
-    def _forks(self, event: Event, branch: int | None, held: Held) -> bool:
+    def _forks(self, branch: int | None) -> bool:
         """Note a fork; say whether its branch can be kept."""
         if branch is not None:
             return True
         if len(self._log.ends) >= limits.BRANCHES:
             return False
-        other = self._db.execute("SELECT header, signature, body FROM event WHERE id = ?", (min(held.at_seq),)).fetchone()
-        self._result = replace(self._result, fork=ForkProof(event_of_row(other), event))
+        self._result = replace(self._result, forked=True)
         return True

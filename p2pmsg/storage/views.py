@@ -44,8 +44,6 @@ class View:
         self._deletions = erasing.Deletions(db, conversation)
         self._unread = 0
         self._read_upto: dict[int, int] = {}
-        self.messages: list[EventId] = []
-        """Texts and system lines that came into view, in the order in which they did."""
 
     def close(self) -> None:
         if self._unread:
@@ -171,7 +169,6 @@ class View:
             ),
         )
         if self._feed_ms is not None and text is not None:
-            self.messages.append(event.id)
             feed.message_changed(self._db, event.number, conversation, self._feed_ms)
 
     def _read(self, event: Placed, body: ReadBody) -> None:

@@ -91,10 +91,16 @@ class Shelf:
         return log.receive(self.db, events[0].header.conversation, events, context, self.now_ms)
 
     def ack(self, by: Person, events: Sequence[Event]) -> list[EventId]:
-        """Note that somebody's device has committed up to these events."""
+        """Note that somebody's device has committed up to these events; return the messages that were delivered by that."""
         self.now_ms += 1
         vector = {e.header.device: (e.header.seq, e.id[:8]) for e in events}
-        return log.store_ack(self.db, events[0].header.conversation, by.account, by.device, vector, self.now_ms)
+        before = self._delivered()
+        log.store_ack(self.db, events[0].header.conversation, by.account, by.device, vector, self.now_ms)
+        return self._delivered()[len(before) :]
+
+    def _delivered(self) -> list[EventId]:
+        sql = "SELECT e.id FROM delivery d JOIN event e ON e.number = d.message WHERE d.delivered_ms IS NOT NULL"
+        return [EventId(row[0]) for row in self.db.execute(f"{sql} ORDER BY d.delivered_ms, e.number")]
 
     def texts(self, other: Person) -> list[str]:
         return [row.text for row in queries.history(self.db, direct(self.who, other).id, 1000)]

@@ -172,7 +172,7 @@ def test_what_another_copy_wrote_is_not_deleted_unseen(ann: Shelf) -> None:
     bob, copy = Shelf(BOB), Shelf(BOB)
     ann.take([bob.say(ANN, "seen")], BOB)
     ann.delete_all(BOB)
-    assert ann.take([copy.say(ANN, "unseen")], BOB).fork is not None
+    assert ann.take([copy.say(ANN, "unseen")], BOB).forked
     assert shown(ann) == ["unseen"]
     rebuild(ann.db)
     assert shown(ann) == ["unseen"]

@@ -60,11 +60,10 @@ def test_what_only_this_device_knows_joins_what_events_say(ann: Shelf) -> None:
     ann.meet(BOB)
     people.saw(ann.db, BOB.account, NOW)
     people.set_nickname(ann.db, BOB.account, "Robert")
-    people.set_alert(ann.db, BOB.account, "device_added")
     people.set_presence(ann.db, BOB.account, b"p" * 32, 3)
     contact = people.contact(ann.db, BOB.account)
     assert contact is not None and contact.pair_key == seeded("pair")
-    assert (contact.nickname, contact.alert, contact.last_seen_ms) == ("Robert", "device_added", NOW)
+    assert (contact.nickname, contact.alert, contact.last_seen_ms) == ("Robert", None, NOW)
     assert (contact.presence_key, contact.presence_number, contact.blocked) == (b"p" * 32, 3, False)
 
 

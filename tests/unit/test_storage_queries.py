@@ -43,7 +43,7 @@ def test_history_since_a_time(ann: Shelf) -> None:
 
 
 def test_history_of_nothing(ann: Shelf) -> None:
-    assert queries.history(ann.db, TALK.id) == [] and queries.unread(ann.db, TALK.id) == []
+    assert queries.history(ann.db, TALK.id) == [] and queries.unread(ann.db, TALK.id) == [] and queries.unread_count(ann.db, TALK.id) == 0
 
 
 def test_history_around_a_message_of_elsewhere_is_an_error(ann: Shelf) -> None:

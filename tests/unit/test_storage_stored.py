@@ -32,7 +32,7 @@ def test_a_row_gives_the_event_back() -> None:
 def test_what_a_log_holds_at_a_number() -> None:
     ann = Shelf(ANN)
     event = ann.say(BOB, "hi")
-    log = (numbers.require_conversation(ann.db, direct(ANN, BOB).id), numbers.number_of_device(ann.db, ANN.device))
+    log = (numbers.number_of_conversation(ann.db, direct(ANN, BOB)), numbers.number_of_device(ann.db, ANN.device))
     assert holds(ann.db, *log, 1, event.id[:8]) is True
     assert holds(ann.db, *log, 1, b"another!") is False
     assert holds(ann.db, *log, 2, event.id[:8]) is None

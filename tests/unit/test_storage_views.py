@@ -34,7 +34,7 @@ def test_what_only_a_newer_version_can_show_leaves_a_line() -> None:
     ann, bob = Shelf(ANN), Shelf(BOB)
     events = [newer(bob, 100), newer(bob, 127), newer(bob, 128)]
     received = ann.take(events, BOB)
-    assert received.accepted == 3 and received.messages == tuple(event.id for event in events[:2])
+    assert received.accepted == 3
     assert ann.texts(BOB) == ["something this version cannot show"] * 2
     row = ann.row(events[0])
     assert (row.kind, row.mine, row.unread, row.account) == ("unknown", False, False, BOB.account) and ann.unread_all() == 0
@@ -76,10 +76,9 @@ def test_a_missing_parent_holds_back_the_view_and_not_the_log() -> None:
     later = bob.say(ANN, "later")
     copy = Shelf(ANN)
     received = copy.take([answer, later], BOB)
-    assert received.accepted == 2 and received.messages == (later.id,)
+    assert received.accepted == 2
     assert copy.texts(BOB) == ["later"] and copy.unread_all() == 1
-    phone_log = copy.take([asked], ANN)
-    assert phone_log.messages == (asked.id, answer.id)
+    copy.take([asked], ANN)
     assert set(copy.texts(BOB)) == {"question", "answer", "later"}
 
 
@@ -100,8 +99,8 @@ def test_a_long_chain_of_waiting_events_is_shown_at_once() -> None:
         tip = tip_of(events[-1]) if events else None
         events.append(bob.make(tip, TALK, TextBody(str(number + 1)), [parent], hlc=(bob.now_ms << 16) + number))
     copy = Shelf(ANN)
-    assert copy.take(events, BOB).messages == ()
-    assert len(copy.take([first], ANN).messages) == 2001
+    assert copy.take(events, BOB).accepted == 2000 and copy.texts(BOB) == []
+    copy.take([first], ANN)
     assert copy.texts(BOB) == [str(number) for number in range(1001, 2001)]
 
 

@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +23,7 @@ from p2pmsg.daemon.node import Node
 from p2pmsg.daemon.objects import Json
 from p2pmsg.daemon.watching import is_news
 from p2pmsg.model import plain
+from p2pmsg.model.ids import EventId
 from p2pmsg.storage import feed, queries
 from p2pmsg.storage.cipher import Db
 from p2pmsg.storage.feed import ChangeType
@@ -55,6 +56,9 @@ class Notices:
         self._changed = asyncio.Event()
         self._allowed = float(limits.NOTICES_BURST)
         self._allowed_at = node.clock.now()
+        self._late: EventId | None = None
+        """The last message of which nobody was told, as too many came at once: that is made good once there is room for one more."""
+        self._late_at = 0.0
         self.settings_changed(settings)
 
     def settings_changed(self, settings: Settings) -> None:
@@ -89,23 +93,40 @@ class Notices:
             self._changed.clear()
             if not self._words:
                 cursor = await self._node.storage.ask(feed.last_cursor)
+                self._late, self.missed = None, 0
             else:
                 cursor, more, news = await self._node.storage.ask(lambda db, at=cursor: _news(db, at))  # type: ignore[misc]
                 for row, unread in news:
                     self._offer(row, unread)
                 if more:
                     continue
-            await self._changed.wait()
+            await self._pause()
+
+    async def _pause(self) -> None:
+        """Wait for a change; where the last message was missed, no longer than until somebody can be told of it."""
+        try:
+            async with asyncio.timeout(None if self._late is None else max(0.0, self._late_at - self._node.clock.now())):
+                await self._changed.wait()
+        except TimeoutError:
+            late, self._late = self._late, None
+            for row, unread in await self._node.storage.ask(lambda db: _worth_telling(db, [late] if late else [])):
+                self.missed -= 1
+                self._offer(row, unread)
 
     def _offer(self, row: MessageRow, unread: int) -> None:
-        """Take a notice on unless too many came lately: then it is counted, and the next one says how many were."""
+        """Take a notice on unless too many came lately: then it is counted, and the next one says how many were.
+
+        The last of many is told of late, if none has come after it.
+        """
         now = self._node.clock.now()
         self._allowed = min(limits.NOTICES_BURST, self._allowed + (now - self._allowed_at) * limits.NOTICES_PER_S)
         self._allowed_at = now
         if self._allowed < 1 or self._waiting.full():
             self.missed += 1
+            self._late, self._late_at = row.id, now + max(1.0, 1.0 - self._allowed) / limits.NOTICES_PER_S
             return
         self._allowed -= 1
+        self._late = None
         self._waiting.put_nowait(notice(self._node, row, unread) | {"missed": self.missed})
         self.missed = 0
 
@@ -169,5 +190,8 @@ def _news(db: Db, cursor: int) -> tuple[int, bool, list[tuple[MessageRow, int]]]
     """Return the next cursor, whether more is there, and messages that are news, each with what is unread in its conversation."""
     page = feed.after(db, cursor, limit=_PAGE)
     events = [change.event for change in page.changes if change.type is ChangeType.MESSAGE and change.event is not None]
-    rows = [row for row in queries.messages(db, events).values() if is_news(row)]
-    return page.cursor, page.more, [(row, queries.unread_count(db, row.conversation)) for row in rows]
+    return page.cursor, page.more, _worth_telling(db, events)
+
+
+def _worth_telling(db: Db, events: Sequence[EventId]) -> list[tuple[MessageRow, int]]:
+    return [(row, queries.unread_count(db, row.conversation)) for row in queries.messages(db, events).values() if is_news(row)]

@@ -151,7 +151,7 @@ async def test_a_program_that_does_not_read_is_no_failure(tmp_path: Path) -> Non
 
 
 async def test_too_many_at_once_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "NOTICES_PER_S", 0.0)
+    monkeypatch.setattr(limits, "NOTICES_PER_S", 1e-6)
     house, out = House(ANN, shelf=moved_in(ANN, BOB)).start(), tmp_path / "out"
     async with told(house, command(WRITES, str(out))) as notices:
         events = line(Shelf(BOB), direct(ANN, BOB), [f"{n}" for n in range(300)])
@@ -164,6 +164,30 @@ async def test_too_many_at_once_are_counted(tmp_path: Path, monkeypatch: pytest.
         house.node.wake(feed=True)
         last = (await written(out, limits.NOTICES_BURST + 1))[-1]
     assert (last["text"], last["missed"], last["unread"]) == ("last", 300 - limits.NOTICES_BURST, 301)
+
+
+async def test_of_the_last_of_too_many_somebody_is_told_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "NOTICES_PER_S", 10.0)
+    house, out = House(ANN, shelf=moved_in(ANN, BOB)).start(), tmp_path / "out"
+    async with told(house, command(WRITES, str(out))) as notices:
+        house.shelf.take(line(Shelf(BOB), direct(ANN, BOB), [f"{n}" for n in range(300)]), BOB)
+        house.node.wake(feed=True)
+        last = (await written(out, limits.NOTICES_BURST + 1))[-1]
+        assert notices.missed == 0
+    assert (last["text"], last["missed"], last["unread"]) == ("299", 300 - limits.NOTICES_BURST - 1, 300)
+
+
+async def test_what_was_read_meanwhile_is_not_told_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "NOTICES_PER_S", 5.0)
+    house, out = House(ANN, shelf=moved_in(ANN, BOB)).start(), tmp_path / "out"
+    async with told(house, command(WRITES, str(out))) as notices:
+        events = line(Shelf(BOB), direct(ANN, BOB), [f"{n}" for n in range(30)])
+        house.shelf.take(events, BOB)
+        house.node.wake(feed=True)
+        await written(out, limits.NOTICES_BURST)
+        house.shelf.mark_read(direct(ANN, BOB).id, events[-1:])
+        await asyncio.to_thread(until, lambda: notices._late is None, "it is looked at again")
+        assert len(await written(out, limits.NOTICES_BURST)) == limits.NOTICES_BURST
 
 
 async def test_what_was_read_elsewhere_is_not_told(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 
 from p2pmsg.errors import P2pmsgError
-from tests.bench import backlog, figures, idle, large, latency, restart, start, throughput
+from tests.bench import backlog, figures, idle, large, latency, restart, start, strangers, throughput
 from tests.bench.figures import Figure
 from tests.bench.floors import Floors
 
@@ -26,6 +26,7 @@ FIGURES: dict[str, Callable[[Floors, bool], list[Figure]]] = {
     "throughput": throughput.measure,
     "backlog": backlog.measure,
     "idle": idle.measure,
+    "strangers": strangers.measure,
     "large": large.measure,
 }
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from p2pmsg.config import limits
 from p2pmsg.errors import PeerMisbehaved
-from p2pmsg.model.ids import DeviceId
+from p2pmsg.model.ids import AccountId, ConversationId, DeviceId
 from p2pmsg.protocol import wire
 from p2pmsg.protocol.asking import Stored
 from p2pmsg.protocol.messages import (
@@ -45,6 +46,8 @@ class Keeping:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._marks: list[tuple[MarkSent | MarkQueued, str]] = []
+        self._on_their_way: dict[tuple[AccountId, ConversationId], deque[tuple[MarkSent, int]]] = {}
+        """What was handed over and not acknowledged yet, and when: as much as links have in flight."""
 
     def perform(self, command: ReplicationCommand) -> None:
         match command:
@@ -62,6 +65,19 @@ class Keeping:
                 self._mark(command, "sent")
             case MarkQueued():
                 self._mark(command, "queued")
+
+    def sent_ms(self, account: AccountId, conversation: ConversationId, seq: int) -> int | None:
+        """Return when my event with this number was first handed over to an account that has not acknowledged it."""
+        marks = self._on_their_way.get((account, conversation), ())
+        return next((at_ms for mark, at_ms in marks if mark.after < seq <= mark.upto), None)
+
+    def _arrived(self, account: AccountId, conversation: ConversationId, seq: int) -> None:
+        """Events up to a number are acknowledged: on their way no more."""
+        marks = self._on_their_way.get((account, conversation), deque())
+        while marks and marks[0][0].upto <= seq:
+            marks.popleft()
+        if not marks:
+            self._on_their_way.pop((account, conversation), None)
 
     def _load(self, command: LoadEvents) -> None:
         job = partial(
@@ -151,6 +167,8 @@ class Keeping:
             if isinstance(result, BaseException):
                 _log.error("an acknowledgement could not be stored: %s", result)
                 self._node.replication.ack_failed(command)
+            elif (mine := command.vector.get(self._node.people.me.device)) is not None:
+                self._arrived(command.account, command.conversation, mine.seq)
             self._node.wake(feed=True)
 
         self._node.storage.submit(job, done)
@@ -159,6 +177,12 @@ class Keeping:
         if not self._marks:
             self._node.clock.call_at(self._node.clock.now() + _MARKS_DELAY_S, self._flush_marks)
         self._marks.append((command, state))
+        sent = self._on_their_way.setdefault((command.account, command.conversation), deque())
+        if isinstance(command, MarkSent):
+            sent.append((command, self._node.clock.wall_ms()))
+        else:
+            sent = deque(each for each in sent if each[0].upto <= command.after)
+            self._on_their_way[command.account, command.conversation] = sent
         for tell in self._node.changed:
             tell()
 

@@ -102,7 +102,7 @@ def delivery(node: Node, row: MessageRow, each: DeliveryRow) -> Json:
     elif each.delivered_ms is not None:
         reached, at = "delivered", each.delivered_ms
     elif node.handed(each.account, row.conversation, row.seq):
-        reached = "sent"
+        reached, at = "sent", node.sent_ms(each.account, row.conversation, row.seq)
     return {"account": each.account.hex(), "name": name_of(node.people, each.account), "state": reached, "at": time(at)}
 
 

@@ -86,7 +86,7 @@ STATUS: dict[str, Check] = {
 }
 SETTING: dict[str, Check] = {"key": text, "value": lambda _: True, "default": lambda _: True, "source": one_of("file", "default")}
 INVITE: dict[str, Check] = {"id": ident, "invite": lambda value: text(value) and value.startswith("P2PMSG:"), "expires_at": time}
-OPEN_INVITE: dict[str, Check] = {"id": ident, "expires_at": time}
+OPEN_INVITE: dict[str, Check] = {"id": ident, "invite": one_of(None), "expires_at": time}
 CONTACT: dict[str, Check] = {
     "account": ident,
     "name": text,
@@ -112,6 +112,13 @@ PEER: dict[str, Check] = {
 }
 SENDER: dict[str, Check] = {"account": ident, "name": text, "device": ident}
 DELIVERY: dict[str, Check] = {"account": ident, "name": text, "state": STATE, "at": maybe(time)}
+
+
+def delivery(value: Any) -> bool:
+    """Say whether it is told when a state was reached: not known only of what is queued."""
+    return not faults(value, DELIVERY) and (value["at"] is None) == (value["state"] == "queued")
+
+
 MESSAGE: dict[str, Check] = {
     "id": ident,
     "conversation": ident,
@@ -123,7 +130,7 @@ MESSAGE: dict[str, Check] = {
     "received_at": maybe(time),
     "clock_skew_s": maybe(number),
     "state": one_of("queued", "sent", "delivered", "read", "unread"),
-    "deliveries": each(shaped(DELIVERY)),
+    "deliveries": each(delivery),
 }
 CONVERSATION: dict[str, Check] = {
     "conversation": ident,
@@ -133,6 +140,20 @@ CONVERSATION: dict[str, Check] = {
     "unread": whole,
     "last": maybe(shaped(MESSAGE)),
 }
+VISIBLE: dict[str, Check] = {"visible_until": maybe(time)}
+NEARBY: dict[str, Check] = {"id": ident, "nickname": text}
+REQUEST: dict[str, Check] = {
+    "id": ident,
+    "account": maybe(ident),
+    "nickname": text,
+    "kind": one_of("contact", "verify"),
+    "live": truth,
+    "received_at": time,
+}
+CHECK: dict[str, Check] = {"check": text, "ok": one_of(True, False, None), "detail": text, "hint": maybe(text)}
+COMPLETION: dict[str, Check] = {"shell": text, "script": text}
+DELETED: dict[str, Check] = {"conversation": ident, "deleted": whole, "still_to_deliver": whole}
+HELLO: dict[str, Check] = {"version": text, "protocol": one_of(1), "profile": text}
 READY: dict[str, Check] = {"cursor": text, "type": one_of("ready")}
 EVENT: dict[str, Check] = {"cursor": text, "at": time, "type": one_of("message", "state", "peer", "contact", "request", "alert")}
 OF_EVENT: dict[str, dict[str, Check]] = {
@@ -140,5 +161,6 @@ OF_EVENT: dict[str, dict[str, Check]] = {
     "state": {"id": ident, "state": STATE, "account": ident},
     "peer": {"peer": shaped(PEER)},
     "contact": {"contact": shaped(CONTACT)},
+    "request": {"request": shaped(REQUEST)},
 }
 LOG_LINE: dict[str, Check] = {"line": text}

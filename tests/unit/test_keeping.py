@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from p2pmsg.config import limits
-from p2pmsg.daemon import keeping
+from p2pmsg.daemon import keeping, objects
 from p2pmsg.errors import NotPermitted, StorageFailed, StorageFull
 from p2pmsg.model.addresses import Address
 from p2pmsg.protocol.bodies import TextBody
@@ -53,6 +53,7 @@ async def test_a_message_on_its_way_is_sent_then_delivered_and_says_each_once(mo
         await ann.send("hello", wait="delivered")
         await settle()
         assert states(ann) in (["sent", "delivered"], ["delivered"])
+        assert ann.node._keeping._on_their_way == {}
 
 
 async def test_a_message_whose_link_ends_unacknowledged_is_queued_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,13 +61,19 @@ async def test_a_message_whose_link_ends_unacknowledged_is_queued_again(monkeypa
     async with neighbours(ANN, BOB) as (ann, bob):
         bob.storage._schedule = lambda run: None  # Bob's disk has stopped
         sent = await ann.send("hello", wait="sent")
-        assert sent["state"] == "sent"
+        at = sent["deliveries"][0]["at"]
+        assert sent["state"] == "sent" and sent["sent_at"] <= at <= objects.time(ann.node.clock.wall_ms())
+        later = await ann.send("and more", wait="sent")
+        assert later["deliveries"][0]["at"] >= at
         await settle()
+        assert [each["deliveries"][0]["at"] for each in await ann.history() if each["id"] == sent["id"]] == [at]
         (link,) = ann.node.linkage
         link.connection.lose(None)  # type: ignore[attr-defined]
         await settle()
-        assert [each["state"] for each in await ann.history() if each["id"] == sent["id"]] == ["queued"]
-        assert states(ann) == ["sent", "queued"]
+        found = [each["deliveries"][0] for each in await ann.history() if each["id"] == sent["id"]]
+        assert [(each["state"], each["at"]) for each in found] == [("queued", None)]
+        assert states(ann) == ["sent", "sent", "queued", "queued"]
+        assert not any(ann.node._keeping._on_their_way.values())
 
 
 async def test_events_that_cannot_be_stored_are_asked_for_again_on_the_same_link(monkeypatch: pytest.MonkeyPatch) -> None:

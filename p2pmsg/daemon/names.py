@@ -17,6 +17,7 @@ from p2pmsg.model.names import fault_of_name
 
 _SUFFIX = 8
 _NEAR = 3
+_MYSELF = "p2pmsg whoami, or p2pmsg profile set --name NAME"
 
 
 def fold(name: str) -> str:
@@ -72,8 +73,10 @@ def find_contact(people: People, typed: str) -> Contact:
     """Return the contact that somebody named: local name before nickname, `name~id`, or the start of an account or conversation id.
 
     Raises:
-        ContactNotFound, Ambiguous.
+        ContactNotFound, Ambiguous. I am no contact of mine: who means me is told where I am found.
     """
+    if _is_me(people, typed):
+        raise ContactNotFound(f"{typed!r} is you, not a contact.", hint=_MYSELF)
     name, tilde, suffix = typed.rpartition("~")
     if tilde:
         wanted = fold(name)
@@ -90,16 +93,22 @@ def find_conversation(people: People, typed: str, *, past: bool = False) -> tupl
     Raises:
         ContactNotFound, Ambiguous.
     """
-    own = people.own()
-    mine = _is_prefix(typed, own.id.hex()) or _is_prefix(typed, people.me.account.hex())
-    if fold(typed) == "me" or (mine and not _named(people, typed) and not _by_id(people, typed)):
-        return own, None
+    if _is_me(people, typed):
+        return people.own(), None
     if past and (gone := _former(people, typed)) is not None:
         return people.direct(gone), None
     contact = find_contact(people, typed)
-    if mine and not _named(people, typed):
+    if _may_be_me(people, typed) and not _named(people, typed):
         raise Ambiguous(f"{typed!r} may be you or a contact.", candidates=["me", with_suffix(people, contact)])
     return people.direct(contact.account), contact
+
+
+def _is_me(people: People, typed: str) -> bool:
+    return fold(typed) == "me" or (_may_be_me(people, typed) and not _named(people, typed) and not _by_id(people, typed))
+
+
+def _may_be_me(people: People, typed: str) -> bool:
+    return _is_prefix(typed, people.own().id.hex()) or _is_prefix(typed, people.me.account.hex())
 
 
 def _named(people: People, typed: str) -> list[Contact]:

@@ -46,6 +46,13 @@ def test_nobody(typed: str) -> None:
         names.find_contact(people(BOB, CARL), typed)
 
 
+@pytest.mark.parametrize("typed", ["me", "ME", "cafe", ME.hex(), people().own().id.hex()])
+def test_i_am_no_contact_of_mine(typed: str) -> None:
+    with pytest.raises(ContactNotFound, match="is you") as raised:
+        names.find_contact(people(BOB), typed)
+    assert "p2pmsg whoami" in raised.value.hint
+
+
 @pytest.mark.parametrize(
     ("typed", "near", "said"),
     [

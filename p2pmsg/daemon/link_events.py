@@ -214,7 +214,7 @@ class LinkEvents:
         opened = node.links.closed(link.number)
         if opened is not None:
             node.replication.link_closed(link.number, now)
-            node.presence.link_closed(opened.account, link.address, now, said_goodbye=code is not None)
+            node.presence.link_closed(opened.account, link.address, now, said_goodbye=code is not None, dialled=opened.dialled)
             if opened.account in node.people.contacts:  # of who was removed nothing is kept
                 wall = node.clock.wall_ms()
                 node.storage.submit(lambda db: people_store.saw(db, opened.account, wall), lambda result: None)

@@ -32,10 +32,7 @@ from p2pmsg.model.ids import AccountId, ConversationId, DeviceId, LinkNumber
 from p2pmsg.protocol import log, wire
 from p2pmsg.protocol.bodies import Body, encode_body, kind_of
 from p2pmsg.protocol.links import Links
-from p2pmsg.protocol.messages import (
-    CloseLink,
-    Dial,
-)
+from p2pmsg.protocol.messages import BYE, CloseLink, Dial
 from p2pmsg.protocol.presence import Presence
 from p2pmsg.protocol.replication import Replication
 from p2pmsg.protocol.wire import Hint
@@ -214,6 +211,18 @@ class Node:
             self.checks.sighted(account, path)
             self.presence.sighted(account, hosts, path, self.clock.now())
             self.wake()
+
+    def network_returned(self) -> None:
+        """The network may be there again, or be another one: who is away is dialled now, also where a dial is under way unheard."""
+        for link in self.linkage:
+            if link.account is not None and link.joining is None and link.handshake is None and link.channel is None:
+                self.close(link.number, BYE)
+        self.presence.network_changed(list(self.people.contacts), self.clock.now())
+        self.wake()
+
+    def seeking(self) -> bool:
+        """Say whether a contact has fallen silent who may still be on this network."""
+        return self.presence.seeking(self.clock.now())
 
     def refused(self, account: AccountId, gate: GateRow) -> None:
         """A dial under this gate was refused: the next one uses the row before. Further refusals of the same row change nothing more."""

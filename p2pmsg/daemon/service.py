@@ -134,7 +134,7 @@ class _Daemon:
         surroundings = Surroundings(node, endpoint, announcer, worker, settings)
         await surroundings.bind()
         node.start(await worker.ask(ranges.tips))
-        discovery = Discovery(surroundings, settings.discovery_interfaces, mdns=Path.MDNS in paths)
+        discovery = Discovery(surroundings, settings.discovery_interfaces, mdns=Path.MDNS in paths, seeking=node.seeking)
         beacon = Beacon(announcer.beacon_heard, lambda: node.presence.missing) if Path.BEACON in paths else None
         hints = Hints(node, announcer.hint_heard) if Path.HINT in paths else None
         node.hinted = hints.received if hints else None

@@ -102,6 +102,10 @@ class Surroundings(Listener):
         self._announcer.interfaces_changed(interfaces)
         self._moved.set()
 
+    def network_returned(self, slept_s: float) -> None:
+        self._endpoint.nudge(slept_s)
+        self._node.network_returned()
+
     def mdns_changed(self, problem: MdnsUnavailable | None) -> None:
         self._announcer.mdns_changed(problem)
 

@@ -27,6 +27,8 @@ from p2pmsg.protocol.messages import BYE, LIMIT, MISBEHAVED, REFUSED
 from p2pmsg.protocol.wire import FrameReader
 
 _PING: Final = 0
+ANSWER_S: Final = 1.5
+"""Where the network may have changed under a link, silence for so long means that it leads nowhere: a new one is sooner there."""
 
 
 class Connection:
@@ -54,6 +56,7 @@ class Connection:
         self._send_error = 0
         self._handshake_until = self._loop.time() + router.settings.handshake_timeout_s
         self._pinged_at = 0.0
+        self._nudged_at = -math.inf
         self._quic_due: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._turn_comes = False
@@ -165,6 +168,21 @@ class Connection:
         """Begin in the next turn of the loop."""
         self._turn_soon()
 
+    def nudge(self, slept_s: float) -> None:
+        """Ask at once whether the peer is there, as the network may be another, or back; the link ends if no answer comes in ANSWER_S.
+
+        `slept_s` is time that the clock did not count. A link that was silent for too long with it is lost in the next turn of the loop,
+        whatever waits in the socket: the peer has given it up.
+        """
+        self._quic.pass_over(slept_s)
+        if slept_s >= self._router.settings.idle_timeout_s:
+            self._loop.call_soon(self._lose, None)
+        elif self._ready and not self._closed:
+            self._pinged_at = self._nudged_at = self._loop.time()
+            self._quic.send_ping(_PING)
+        self._quic_due = self._quic.get_timer()
+        self._turn_soon()
+
     def idles(self, now: float) -> bool:
         """Say whether it is half-open for longer than a handshake takes, and its peer has not shown that it holds a gate key."""
         began = self._handshake_until - self._router.settings.handshake_timeout_s
@@ -271,6 +289,8 @@ class Connection:
             return
         if not self._authenticated and now >= self._handshake_until:
             self._overdue()
+        elif now >= self._answer_until():
+            self._lose(None)
         elif self._ready and now >= self._ping_at():
             self._pinged_at = now
             self._quic.send_ping(_PING)
@@ -279,6 +299,10 @@ class Connection:
         """Return when the peer has been silent long enough to be asked; after a ping aioquic's own timers follow it up."""
         heard = self._quic.last_heard or 0.0
         return heard + self._router.settings.ping_after_s if heard >= self._pinged_at else math.inf
+
+    def _answer_until(self) -> float:
+        """Return when the answer to a nudge must have come."""
+        return self._nudged_at + ANSWER_S if (self._quic.last_heard or 0.0) < self._nudged_at else math.inf
 
     def _push(self) -> None:
         if self._gone or self._farewell is not None:
@@ -320,7 +344,7 @@ class Connection:
             if not self._authenticated:
                 wake = min(wake, self._handshake_until)
             if self._ready:
-                wake = min(wake, self._ping_at())
+                wake = min(wake, self._ping_at(), self._answer_until())
         timer = self._timer
         if wake == math.inf or (timer is not None and timer.when() <= wake):
             return  # an earlier wake-up arms the next one

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from p2pmsg.config import limits
@@ -24,6 +25,11 @@ from p2pmsg.network.watcher import Reason, Watcher
 
 ROUTER_PATIENCE_S = 0.1
 RETRY_S = 5.0
+SEEK_S, SEEK_NODE_S, SEEK_PARTS = 4.0, 0.25, 12.0
+"""After a move, while somebody is sought, an announcement every 4 s; never more than 4 a second by all of us, and later one after each
+twelfth of the time since."""
+LOSING_S = 15.0
+"""By then whoever cannot hear us any more counts as silent."""
 OWN_NONCES = 16
 
 log = logging.getLogger(__name__)
@@ -41,6 +47,12 @@ class Listener(Protocol):
         A new epoch is due: nothing is published from now on until publish() is called.
         """
 
+    def network_returned(self, slept_s: float) -> None:
+        """A network may be there again, or be another one: a carrier is back, addresses changed, or the machine slept so long.
+
+        Told before interfaces_changed().
+        """
+
     def mdns_changed(self, problem: MdnsUnavailable | None) -> None:
         """Multicast DNS stopped working, or works again (None). It is tried again by itself."""
 
@@ -54,12 +66,18 @@ class Discovery:
         allowed: Sequence[str] = (),
         *,
         mdns: bool = True,
+        seeking: Callable[[], bool] = lambda: False,
         announce_min_s: float = limits.ANNOUNCE_MIN_S,
         announce_max_s: float = limits.ANNOUNCE_MAX_S,
     ) -> None:
-        """`allowed` names the interfaces to use (none: choose); without `mdns` interfaces are watched and nothing is sent."""
+        """`allowed` names the interfaces to use (none: choose); without `mdns` interfaces are watched and nothing is sent.
+
+        `seeking` says whether somebody has fallen silent who may still be here.
+        """
         self._listener = listener
         self._announce_s = announce_min_s, announce_max_s
+        self._seeking = seeking
+        self._moved_at = -math.inf
         self._watcher = Watcher(allowed, self._changed)
         self._mdns = Mdns(self._hear, self._forget) if mdns else None
         self._problem: MdnsUnavailable | None = None
@@ -177,8 +195,10 @@ class Discovery:
             except MdnsUnavailable as problem:
                 self._report(problem)
         now = asyncio.get_running_loop().time()
+        if reason in (Reason.MOVED, Reason.WOKE):
+            self._moved_at = self._announce_at = now
         if now >= self._announce_at:
-            self._announce_at = now + (RETRY_S if self._problem else self._period_s(self._heard.count(now)))
+            self._announce_at = now + (RETRY_S if self._problem else self._pause_s(self._heard.count(now), now))
 
     async def _serve(self, mdns: Mdns, reason: Reason | None) -> None:
         """Bring sockets, publication and questions in line with what is wanted."""
@@ -202,7 +222,21 @@ class Discovery:
 
     def _changed(self, reason: Reason) -> None:
         self._reason = reason if self._reason is None else max(reason, self._reason)
+        if reason is not Reason.REFRESHED:
+            self._listener.network_returned(self._watcher.take_sleep_s())
         self._wake.set()
+
+    def _pause_s(self, nodes: int, now: float) -> float:
+        """Return the time to the next announcement.
+
+        Who has moved while somebody fell silent is the only one to know where he is now. When what parts them is gone nothing tells:
+        it is said again every few seconds, and ever more rarely, so that being found takes a small part of the time they were apart.
+        """
+        moved_s = now - self._moved_at
+        period_s = self._period_s(nodes)
+        if moved_s < LOSING_S or self._seeking():
+            return min(period_s, max(SEEK_S, nodes * SEEK_NODE_S, moved_s / SEEK_PARTS) * random.uniform(0.75, 1.25))
+        return period_s
 
     def _period_s(self, nodes: int) -> float:
         """Return the time to the next announcement: about one packet a second on the link, however many nodes there are."""

@@ -100,6 +100,11 @@ class Endpoint:
         """Show a fresh certificate to who dials from now on."""
         self._responder = responder_configuration(self.settings.idle_timeout_s)
 
+    def nudge(self, slept_s: float = 0.0) -> None:
+        """Ask on every link whether its peer is there: a cable is back, addresses changed, or the machine slept so long."""
+        for connection in list(self._cids):
+            connection.nudge(slept_s)
+
     async def close(self) -> None:
         """Say goodbye on every link, without callbacks, and free the sockets. `bind` opens it again."""
         for connection in list(self._cids):

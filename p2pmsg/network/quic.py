@@ -27,6 +27,8 @@ from p2pmsg.errors import P2pmsgError
 
 CONTROL_STREAM: Final = 0
 """The dialler's first bidirectional stream carries all frames of a link."""
+PROBE_EVERY_S: Final = 1.0
+"""A peer that owes an answer is asked at least so often."""
 
 # aioquic logs peers' reason texts and addresses, and formats debug lines in its hottest loops.
 logging.getLogger("quic").setLevel(logging.CRITICAL + 1)
@@ -134,6 +136,22 @@ class Quic(QuicConnection):
     def close(self, error_code: int = QuicErrorCode.NO_ERROR, frame_type: int | None = None, reason_phrase: str = "") -> None:
         """Close with a number alone: texts would tell strangers what runs here."""
         super().close(error_code, frame_type)
+
+    def handle_timer(self, now: float) -> None:
+        """Probe a silent peer every second at least: waiting twice as long each time would tell of a healed network only late.
+
+        The idle timeout bounds their number, and so what they may cost a crowded network.
+        """
+        super().handle_timer(now)
+        loss = self._loss
+        if loss._pto_count > limits.BLACK_HOLE_PROBES and loss.get_probe_timeout() * (1 << loss._pto_count) > PROBE_EVERY_S:
+            loss._pto_count -= 1
+
+    def pass_over(self, seconds: float) -> None:
+        """Count time that the clock did not as silence of the peer, and probe without delay from now on."""
+        self._loss._pto_count = 0
+        if self.last_heard is not None:
+            self.last_heard -= seconds
 
     def datagrams_to_send(self, now: float) -> list[tuple[bytes, Any]]:
         if not self._network_paths:

@@ -20,9 +20,12 @@ if TYPE_CHECKING:
     from p2pmsg.network.netlink import LinkWatch
 
 DEBOUNCE_S = 0.5
-TICK_S = 5.0
+TICK_S = 1.0
+"""A machine that wakes is to be there again within seconds."""
 WOKE_S = 2.0
 """Clocks that drifted further apart than this between two ticks slept."""
+HALTED_S = 5.0
+"""Who was late for a tick by this did not run, and has missed what was said meanwhile."""
 BURST = 4
 CALM_S = 5.0
 """After BURST changes within BURST * CALM_S the next one waits this long: a flapping cable must not rotate names for ever."""
@@ -53,6 +56,8 @@ class Watcher:
         self._due: asyncio.TimerHandle | None = None
         self._tick: asyncio.TimerHandle | None = None
         self._slept_s = 0.0
+        self._asleep_s = 0.0
+        self._tick_at = 0.0
         self._recent: deque[float] = deque(maxlen=BURST)
 
     def start(self) -> None:
@@ -63,7 +68,7 @@ class Watcher:
             self._loop.add_reader(self._links.fileno(), self._links_changed)
         self.interfaces = interfaces.usable(self._allowed)
         self._slept_s = slept_s()
-        self._tick = self._loop.call_later(TICK_S, self._on_tick)
+        self._next_tick()
 
     def stop(self) -> None:
         """Call no more. Harmless when not started or stopped before."""
@@ -86,17 +91,30 @@ class Watcher:
         if self._due is None:
             self._due = self._loop.call_later(self._delay_s(), self._look)
 
+    def take_sleep_s(self) -> float:
+        """Return for how long the machine has slept since this was last asked."""
+        asleep_s, self._asleep_s = self._asleep_s, 0.0
+        return asleep_s
+
     def _links_changed(self) -> None:
         if self._links is not None:
             self.poke(Reason.RETURNED if self._links.carrier_returned() else Reason.REFRESHED)
 
     def _on_tick(self) -> None:
-        self._tick = self._loop.call_later(TICK_S, self._on_tick)
+        late_s = self._loop.time() - self._tick_at
+        self._next_tick()
         before, self._slept_s = self._slept_s, slept_s()
         if abs(self._slept_s - before) > WOKE_S:
+            self._asleep_s += max(0.0, self._slept_s - before)
             self.poke(Reason.WOKE)
+        elif late_s > HALTED_S:
+            self.poke(Reason.RETURNED)
         elif self._links is None and interfaces.usable(self._allowed) != self.interfaces:
             self.poke(Reason.MOVED)
+
+    def _next_tick(self) -> None:
+        self._tick_at = self._loop.time() + TICK_S
+        self._tick = self._loop.call_at(self._tick_at, self._on_tick)
 
     def _delay_s(self) -> float:
         flapping = len(self._recent) == BURST and self._loop.time() - self._recent[0] < BURST * CALM_S

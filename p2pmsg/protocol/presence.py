@@ -6,6 +6,7 @@ where they were last; a failure counts against its address only, never against t
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from p2pmsg.model.addresses import Address, Path
 from p2pmsg.model.ids import AccountId
 from p2pmsg.protocol.messages import Dial
 
+SOON_S: Final = 0.2
+"""A network that has lost one packet often loses the next."""
 _FOR_EVER: Final = frozenset({Path.STATIC, Path.DNS_SD})
 """Paths whose addresses stay until they are replaced, though nobody was ever seen there."""
 _ASKED_FOR: Final = frozenset({Path.SWEEP})
@@ -54,6 +57,8 @@ class _Place:
 class _Whereabouts:
     places: dict[Address, _Place] = field(default_factory=dict)
     links: int = 0
+    silent: float = -math.inf
+    """When the last link ended without a goodbye."""
 
 
 class Presence:
@@ -102,6 +107,10 @@ class Presence:
         """Say whether there is a contact without a link."""
         return any(not whereabouts.links for whereabouts in self._contacts.values())
 
+    def seeking(self, now: float) -> bool:
+        """Say whether a contact has fallen silent in the last hour and is not back."""
+        return any(not each.links and each.silent + limits.REDIAL_FOR_S > now for each in self._contacts.values())
+
     def sighted(self, account: AccountId, addresses: Iterable[Address], path: Path, now: float) -> None:
         """Something points at a contact's addresses: an announcement, or what was last known on this network."""
         whereabouts = self._contacts.get(account)
@@ -121,14 +130,20 @@ class Presence:
             self._trim(whereabouts)
         place.seen, place.redial = now, True
 
-    def link_closed(self, account: AccountId, address: Address, now: float, *, said_goodbye: bool) -> None:
-        """The link ended: redial after a moment, later if one of the two closed it for a reason."""
+    def link_closed(self, account: AccountId, address: Address, now: float, *, said_goodbye: bool, dialled: bool = True) -> None:
+        """The link ended: redial after a moment, later if one of the two closed it for a reason.
+
+        Both ends notice silence at about the same time. So that their redials, and those to one contact's addresses, do not fall together
+        ever after, who had dialled begins, and the other follows half a period later.
+        """
         whereabouts = self._contacts.get(account)
         if whereabouts is None:
             return
         whereabouts.links = max(0, whereabouts.links - 1)
+        whereabouts.silent = -math.inf if said_goodbye else now
         for at, place in whereabouts.places.items():
-            place.due = now + (limits.REDIAL_EVERY_S if said_goodbye or at != address else 0.2)
+            apart = (0.0 if dialled else 0.5) + (0.0 if at == address else 0.25)
+            place.due = now + (limits.REDIAL_EVERY_S if said_goodbye else SOON_S + apart * limits.REDIAL_EVERY_S)
             if at == address:
                 place.seen, place.redial = now, True
 

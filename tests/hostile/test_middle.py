@@ -137,6 +137,9 @@ class Middle:
     def announced(self, nonce: bytes, addresses: bytes, tags: bytes, version: int) -> None:
         """Others are of no interest."""
 
+    def network_returned(self, slept_s: float) -> None:
+        pass
+
     def interfaces_changed(self, interfaces: tuple[Interface, ...]) -> None:
         """Loopback stays."""
 

@@ -32,6 +32,9 @@ class Node:
     def announced(self, nonce: bytes, addresses: bytes, tags: bytes, version: int) -> None:
         say(heard=tags.rstrip(b"\0").decode(errors="replace"), addresses=addresses.hex())
 
+    def network_returned(self, slept_s: float) -> None:
+        pass
+
     def interfaces_changed(self, interfaces: tuple[Interface, ...]) -> None:
         say(interfaces=[interface.name for interface in interfaces])
         self.rotate(interfaces)

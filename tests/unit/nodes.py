@@ -123,6 +123,7 @@ class Endpoint:
         self.listener: Any = None
         self.dialled: list[Address] = []
         self.epochs = 0
+        self.nudges: list[float] = []
         others[address] = self
 
     def dial(self, address: Address, *, redial: bool = False) -> Wire:
@@ -138,6 +139,9 @@ class Endpoint:
         loop.call_soon(self.listener.connection_ready, wire, exporter)
         loop.call_soon(there.listener.connection_ready, wire.peer, exporter)
         return wire
+
+    def nudge(self, slept_s: float = 0.0) -> None:
+        self.nudges.append(slept_s)
 
     def new_epoch(self) -> None:
         self.epochs += 1

@@ -10,8 +10,9 @@ import pytest
 from aioquic.quic.connection import QuicConnectionState
 
 from p2pmsg.config import limits
-from p2pmsg.network.connection import Connection
+from p2pmsg.network.connection import ANSWER_S, Connection
 from p2pmsg.network.listener import LinkSettings
+from p2pmsg.network.quic import PROBE_EVERY_S
 from p2pmsg.protocol.wire import Frame
 from tests.unit.ends import QUICK, Wire, frame, linked, nothing, person, refuse_frame
 
@@ -143,6 +144,75 @@ async def test_link_survives_a_short_cut() -> None:
         await nothing(bob.frames, 0.3)
         wire.cut = False
         assert (await bob.frames.get()).body == b"lost at first"
+        wire.close()
+
+
+async def test_a_silent_peer_is_probed_every_second_at_least() -> None:
+    """What was lost in a cut arrives soon after its end, however long it was: aioquic alone would wait for as long again."""
+    settings = LinkSettings(idle_timeout_s=9, ping_after_s=9)
+    async with person(settings) as ann, person(settings) as bob:
+        wire = Wire(bob)
+        mine = ann.endpoint.dial(wire.address)
+        await ann.ready.get()
+        wire.cut = True
+        mine.write(frame(b"lost at first"))
+        await nothing(bob.frames, 2.5)
+        passed = wire.passed
+        await nothing(bob.frames, 1.5)
+        assert 1 <= wire.passed - passed <= 20  # of both ends, two packets a probe
+        wire.cut = False
+        healed = asyncio.get_running_loop().time()
+        assert (await bob.frames.get()).body == b"lost at first"
+        assert asyncio.get_running_loop().time() - healed < PROBE_EVERY_S + 0.3
+        wire.close()
+
+
+# -- nudges
+
+
+async def test_who_answers_a_nudge_stays() -> None:
+    async with linked(LinkSettings(ping_after_s=60)) as (ann, bob, mine, theirs):
+        heard = theirs.last_heard
+        ann.endpoint.nudge()
+        await nothing(ann.lost, ANSWER_S + 0.3)
+        assert bob.lost.empty() and not mine.closed
+        assert heard is not None and theirs.last_heard is not None and theirs.last_heard > heard
+
+
+async def test_who_does_not_answer_a_nudge_is_lost_before_the_link_would_idle_out() -> None:
+    settings = LinkSettings(idle_timeout_s=9, ping_after_s=60)
+    async with person(settings) as ann, person(settings) as bob:
+        wire = Wire(bob)
+        mine = ann.endpoint.dial(wire.address)
+        await ann.ready.get()
+        await nothing(ann.lost, 0.1)  # what is still on its way would be an answer
+        wire.cut = True
+        mine.nudge(0.0)
+        async with asyncio.timeout(ANSWER_S + 0.5):
+            assert await ann.lost.get() == (mine, None)
+        wire.close()
+
+
+@pytest.mark.parametrize(("slept_s", "lost"), [(3600.0, True), (2.0, False)])
+async def test_sleep_counts_as_silence(slept_s: float, lost: bool) -> None:
+    """A clock that stood still would keep a link for which the other side has long given up."""
+    async with linked(LinkSettings(idle_timeout_s=9, ping_after_s=60)) as (ann, _, mine, _theirs):
+        ann.endpoint.nudge(slept_s)
+        if lost:
+            async with asyncio.timeout(0.2):
+                assert await ann.lost.get() == (mine, None)
+        else:
+            await nothing(ann.lost, 0.2)
+
+
+async def test_a_dial_under_way_ends_with_sleep() -> None:
+    async with person() as ann, person() as bob:
+        wire = Wire(bob)
+        wire.cut = True
+        mine = ann.endpoint.dial(wire.address)
+        ann.endpoint.nudge(3600.0)
+        async with asyncio.timeout(0.2):
+            assert await ann.lost.get() == (mine, None)
         wire.close()
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -28,9 +29,13 @@ class Person:
         self.interfaces: list[tuple[str, ...]] = []
         self.problems: asyncio.Queue[MdnsUnavailable | None] = asyncio.Queue()
         self.told: asyncio.Queue[Announcement] = asyncio.Queue()
+        self.slept_s: list[float] = []
 
     def announced(self, nonce: bytes, addresses: bytes, tags: bytes, version: int) -> None:
         self.told.put_nowait(Announcement(nonce, addresses, tags, version))
+
+    def network_returned(self, slept_s: float) -> None:
+        self.slept_s.append(slept_s)
 
     def interfaces_changed(self, interfaces: tuple[Interface, ...]) -> None:
         self.interfaces.append(tuple(interface.name for interface in interfaces))
@@ -158,6 +163,7 @@ async def test_after_sleep_a_new_epoch_is_asked_for(monkeypatch: pytest.MonkeyPa
             while (heard := (await bob.told.get()).nonce) == before or heard != ann.nonce:
                 continue
         assert ann.interfaces == [("lo",), ("lo",)]
+        assert ann.slept_s == [0.0] and bob.slept_s == []
 
 
 @pytest.mark.asyncio
@@ -246,3 +252,36 @@ def test_the_period_grows_with_the_nodes_within_its_limits(nodes: int, least: fl
     assert least <= min(periods)
     assert max(periods) <= most
     assert limits.ANNOUNCE_MIN_S == 60
+
+
+@pytest.mark.parametrize(
+    ("nodes", "moved_s", "seeking", "least", "most"),
+    [
+        (3, 1, True, 3, 5),
+        (3, 1, False, 3, 5),  # whom it will miss shows only once the links have ended
+        (3, 30, False, 45, 75),
+        (3, 240, True, 15, 25),
+        (3, 3000, True, 45, 75),
+        (100, 1, True, 18.75, 31.25),
+        (300, 1, True, 50, 94),
+        (3, math.inf, True, 45, 75),
+    ],
+)
+def test_who_moved_and_misses_somebody_says_often_where_he_is(nodes: int, moved_s: float, seeking: bool, least: float, most: float) -> None:
+    discovery = Person(seeking=lambda: seeking).discovery
+    discovery._moved_at = 10_000 - moved_s
+    pauses = [discovery._pause_s(nodes, 10_000) for _ in range(50)]
+    assert least <= min(pauses) and max(pauses) <= most
+
+
+@pytest.mark.asyncio
+async def test_after_a_move_it_is_heard_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watcher, "DEBOUNCE_S", 0.01)
+    monkeypatch.setattr(module, "SEEK_S", 1.0)
+    async with people({}, {}) as (ann, bob):
+        ann.discovery._watcher.poke(Reason.WOKE)
+        async with asyncio.timeout(PATIENCE_S):
+            while len(ann.interfaces) < 2:
+                await bob.told.get()
+        await bob.hears(ann.nonce)
+        assert await bob.hears(ann.nonce)  # once more, though nothing was asked

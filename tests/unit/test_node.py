@@ -15,8 +15,9 @@ from p2pmsg.model.addresses import Address, Path
 from p2pmsg.model.events import Event
 from p2pmsg.protocol import log
 from p2pmsg.protocol.bodies import TextBody
+from p2pmsg.protocol.messages import BYE
 from p2pmsg.storage.people import contact, put_meta
-from tests.unit.nodes import PAIR_KEY, House, moved_in, neighbours, settle
+from tests.unit.nodes import PAIR_KEY, House, Wire, moved_in, neighbours, settle
 from tests.unit.people import Person, seeded
 from tests.unit.shelves import direct, line, own
 
@@ -112,6 +113,21 @@ async def test_an_announcement_of_a_contact_is_followed_one_of_a_stranger_is_not
     house.node.announced(b"n" * 10, b"a", gates.tag(PAIR_KEY, b"n" * 10, b"a"), hosts, Path.MDNS)
     await settle()
     assert house.endpoint.dialled == hosts
+
+
+async def test_where_the_network_may_be_back_a_dial_that_nobody_heard_is_made_again() -> None:
+    house = alone()
+    dial = house.endpoint.dial
+    silent = Wire(Address("10.0.0.9", 40_000), house.endpoint.listener, dialled=True, now=house.node.clock.now)
+    house.endpoint.dial = lambda address, redial=False: silent  # type: ignore[assignment]
+    house.node.presence.sighted(BOB.account, [silent.remote], Path.MDNS, house.node.clock.now())
+    house.node.wake()
+    await settle()
+    assert len(list(house.node.linkage)) == 1
+    house.endpoint.dial = dial  # type: ignore[method-assign]
+    house.node.network_returned()
+    await settle()
+    assert silent.closed == BYE and house.endpoint.dialled == [silent.remote]
 
 
 async def test_two_who_dial_each_other_at_once_keep_one_link() -> None:

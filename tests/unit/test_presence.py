@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from p2pmsg.config import limits
 from p2pmsg.model.addresses import Address, Path
 from p2pmsg.model.ids import AccountId
@@ -69,6 +71,34 @@ def test_a_linked_contact_is_not_dialled_and_is_again_soon_after_the_link_ended(
     assert who.poll(1.0) == []
     who.link_closed(BOB, HERE, 20.0, said_goodbye=False)
     assert who.poll(20.5) == [Dial(BOB, HERE, Path.INCOMING, True)]
+
+
+def test_the_two_ends_of_a_silent_link_redial_in_turn_and_so_do_the_ways_to_one_contact() -> None:
+    dials = []
+    for dialled in (True, False):
+        who = presence()
+        who.link_opened(BOB, HERE, Path.MDNS, 0.0)
+        who.sighted(BOB, [THERE], Path.MDNS, 1.0)
+        who.link_closed(BOB, HERE, 20.0, said_goodbye=False, dialled=dialled)
+        for _ in range(4):
+            dials.append(who.deadline)
+            for dial in who.poll(who.deadline or 0.0):
+                who.dial_ended(BOB, dial.address, dials[-1] + limits.HANDSHAKE_TIMEOUT_S)
+    waits = [late - early for early, late in itertools.pairwise(sorted(dials))]
+    assert max(waits) <= limits.REDIAL_EVERY_S / 4 + 0.01
+
+
+def test_who_fell_silent_is_sought_until_he_is_back_or_an_hour_has_passed() -> None:
+    who = presence()
+    assert not who.seeking(0.0)
+    who.link_opened(BOB, HERE, Path.MDNS, 0.0)
+    assert not who.seeking(1.0)
+    who.link_closed(BOB, HERE, 10.0, said_goodbye=False)
+    assert who.seeking(11.0) and not who.seeking(10.0 + limits.REDIAL_FOR_S)
+    who.link_opened(BOB, HERE, Path.MDNS, 20.0)
+    assert not who.seeking(20.0)
+    who.link_closed(BOB, HERE, 30.0, said_goodbye=True)
+    assert not who.seeking(31.0)
 
 
 def test_who_said_goodbye_is_given_time() -> None:

@@ -173,6 +173,17 @@ async def test_on_another_network_there_is_another_port_and_epoch(monkeypatch: p
     assert place.house.announcer.interfaces == (CAFE,) and place.house.endpoint.epochs >= 2
 
 
+async def test_where_the_network_may_be_back_links_are_asked_and_who_is_away_is_dialled(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = Place(monkeypatch, HOME)
+    place.meets("net of eth0")
+    await place.here.bind()
+    async with place.follows():
+        await place.until(lambda: place.dialled)
+        place.here.network_returned(3600.0)
+        assert place.house.endpoint.nudges == [3600.0]
+        await place.until(lambda: len(place.dialled) == 2)
+
+
 # -- static peers
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -82,6 +83,34 @@ async def test_sleep_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(watcher, "slept_s", lambda: asleep_s)
         assert await calls.next() is Reason.WOKE
         assert calls.reasons.empty()
+
+
+@pytest.mark.asyncio
+async def test_how_long_it_slept_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with watching(monkeypatch) as (watch, calls):
+        asleep_s = watcher.slept_s() + 3600
+        monkeypatch.setattr(watcher, "slept_s", lambda: asleep_s)
+        await calls.next()
+        assert watch.take_sleep_s() == pytest.approx(3600, abs=1)
+        assert watch.take_sleep_s() == 0
+
+
+@pytest.mark.asyncio
+async def test_a_clock_set_back_is_no_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with watching(monkeypatch) as (watch, calls):
+        back_s = watcher.slept_s() - 3600
+        monkeypatch.setattr(watcher, "slept_s", lambda: back_s)
+        assert await calls.next() is Reason.WOKE
+        assert watch.take_sleep_s() == 0
+
+
+@pytest.mark.asyncio
+async def test_who_was_halted_has_missed_something(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watcher, "HALTED_S", 0.1)
+    async with watching(monkeypatch) as (watch, calls):
+        time.sleep(0.2)  # noqa: ASYNC251  # nothing else on this loop runs meanwhile: that is the point
+        assert await calls.next() is Reason.RETURNED
+        assert watch.take_sleep_s() == 0
 
 
 @pytest.mark.asyncio

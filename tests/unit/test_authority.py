@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 
 import pytest
@@ -106,6 +107,22 @@ def test_the_number_of_links_is_limited() -> None:
 def test_a_deep_chain_is_no_deep_recursion() -> None:
     whole = line(limits.CHAIN_LINKS)
     assert authority.in_order(reversed(whole)) == tuple(whole)
+
+
+@pytest.mark.parametrize("arms", [1, limits.CHAIN_PREDECESSORS])
+def test_the_longest_chain_takes_little_memory(arms: int) -> None:
+    """Sets of ancestors take 22 to 39 MB, and a peer chooses when we resolve."""
+    whole = [genesis(), *(profile(n, *range(max(0, n - arms), n)) for n in range(1, limits.CHAIN_LINKS))]
+    tracemalloc.start()
+    try:
+        authority.resolve(whole)
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_ring_of_links_is_refused() -> None:
+    assert "ring" in refused(genesis(), profile(1, 0, 2), profile(2, 1))
 
 
 @st.composite

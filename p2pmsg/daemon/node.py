@@ -171,12 +171,12 @@ class Node:
         self.storage.submit(job, finished, room_bytes=room_bytes)
 
     def handed(self, account: AccountId, conversation: ConversationId, seq: int) -> bool:
+        """Say whether my message is on its way to the account on a live link."""
+        return self.replication.handed(account, conversation, seq)
+
     def sent_ms(self, account: AccountId, conversation: ConversationId, seq: int) -> int | None:
         """Return since when it is; None where it is not, or was acknowledged."""
         return self._keeping.sent_ms(account, conversation, seq)
-
-        """Say whether my message is on its way to the account on a live link."""
-        return self.replication.handed(account, conversation, seq)
 
     # -- dialling
 

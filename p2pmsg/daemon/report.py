@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import re
+import socket
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
@@ -18,18 +19,26 @@ from typing import Any
 from p2pmsg import PROTOCOL_VERSION, __version__
 from p2pmsg.config import settings as settings_file
 from p2pmsg.config.settings import DEFAULTS
+from p2pmsg.crypto import vault
 from p2pmsg.daemon import process
 from p2pmsg.daemon.home import Profile
 from p2pmsg.daemon.rows import Row
 from p2pmsg.errors import FileExists, P2pmsgError, file_faults
+from p2pmsg.model.addresses import Interface
 from p2pmsg.network import interfaces
 from p2pmsg.rpc import client
+from p2pmsg.storage import checkup
 
 LOG_LINES = 500
 LIBRARIES = ("aioquic", "zeroconf", "cryptography", "pynacl", "sqlcipher3", "sqlite-utils", "msgspec", "ifaddr", "click")
 PRIVATE = ("discovery.static", "notify.command", "media.folder")
 """Settings that may name people, places or secrets: only whether they are set is told."""
+STATUS = ("version", "protocol", "started_at", "port", "interfaces", "visible_until", "vault", "unread", "queued", "disk_bytes", "warnings")
+PEER = ("account", "device", "online", "since", "path", "address", "interface", "rtt_ms")
 _LONG = re.compile(r"\b([0-9a-f]{8})[0-9a-f]{8,}\b")
+_VALUE = re.compile(rf"({'|'.join(map(re.escape, PRIVATE))}) cannot be .*(?=: )")
+"""As a settings file is refused: its keys cannot be read then, and the log may tell of one from before."""
+_STATIC = re.compile(r"static peer \S+")
 _INVITE = re.compile(r"P2PMSG:[A-Z2-7]+", re.IGNORECASE)
 
 
@@ -40,7 +49,8 @@ def write(path: Path, rows: Sequence[Row], profile: Profile) -> None:
         "versions": _versions(),
         "rows": [row.as_json() for row in rows],
         "settings": _settings(profile),
-        "interfaces": [[each.name, *(host for host, _ in (*each.ipv4, *each.ipv6))] for each in interfaces.usable()],
+        "interfaces": [[each.name, *(host for host, _ in (*each.ipv4, *each.ipv6))] for each in _interfaces()],
+        **_running(profile),
         "log": _log(profile),
     }
     text = json.dumps(_blotted(found, _names(profile)), ensure_ascii=False, indent=1)
@@ -71,6 +81,21 @@ def _settings(profile: Profile) -> dict[str, Any]:
     return {key: "set" if key in PRIVATE else value for key, value in found.items() if value != DEFAULTS[key]}
 
 
+def _interfaces() -> tuple[Interface, ...]:
+    """Return all that are up, whether the daemon uses them or not."""
+    return interfaces.usable([name for _, name in socket.if_nameindex()])
+
+
+def _running(profile: Profile) -> dict[str, Any]:
+    """Return what a daemon says of itself and of its links, if one answers."""
+    try:
+        with client.connect(profile.folder) as daemon:
+            status, peers = daemon.call("status"), daemon.call("peers")
+    except P2pmsgError:
+        return {"status": None, "peers": None}
+    return {"status": {key: status.get(key) for key in STATUS}, "peers": [{key: peer.get(key) for key in PEER} for peer in peers]}
+
+
 def _log(profile: Profile) -> list[str]:
     try:
         return list(process.logs(profile, LOG_LINES))
@@ -80,7 +105,7 @@ def _log(profile: Profile) -> list[str]:
 
 def _names(profile: Profile) -> set[str]:
     """Return how people are called, this machine's owner among them, and what the settings say of places; empty without a daemon."""
-    found: set[str] = {str(Path.home())}
+    found: set[str] = {str(Path.home()), str(profile.home)}
     try:
         static = settings_file.load(profile.config).discovery_static
         found |= {item for item in static} | {item.rpartition(":")[0] for item in static}
@@ -94,8 +119,15 @@ def _names(profile: Profile) -> set[str]:
                 found |= {contact["name"], contact["nickname"]}
             found |= {peer["device_name"] for peer in daemon.call_all("peers")}
     except P2pmsgError:
-        pass
+        found |= _stored_names(profile)
     return {name for name in found if name}
+
+
+def _stored_names(profile: Profile) -> set[str]:
+    try:
+        return checkup.names(profile.database, vault.database_key(vault.open_key(profile.key)))
+    except P2pmsgError:
+        return set()
 
 
 def _blotted(value: Any, names: Iterable[str]) -> Any:
@@ -111,6 +143,7 @@ def _blotted(value: Any, names: Iterable[str]) -> Any:
 
 def _clean(text: str, names: Iterable[str]) -> str:
     text = _LONG.sub(r"\1…", _INVITE.sub("(invite)", text))
+    text = _STATIC.sub("static peer (name)", _VALUE.sub(r"\1 cannot be (value)", text))
     for name in sorted(names, key=len, reverse=True):
         text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "(name)", text, flags=re.IGNORECASE)
     return text

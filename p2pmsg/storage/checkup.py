@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from p2pmsg.errors import DatabaseNewer, StorageDamaged, StorageFailed
 from p2pmsg.storage import faults
-from p2pmsg.storage.cipher import Db, sqlite
+from p2pmsg.storage.cipher import SQL_FAULTS, Db, sqlite
 from p2pmsg.storage.migrations import newer_than_ours
 
 CHECKED_BYTES: Final = 48_000_000
@@ -29,13 +31,8 @@ def look(path: Path, key: bytes) -> str:
     _check_writable(path)
     try:
         size = path.stat().st_size
-        # Without a journal nobody has it open; "immutable" then keeps SQLite from making one.
-        how = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
-        connection = sqlite.connect(f"{path.absolute().as_uri()}?{how}", uri=True, isolation_level=None, timeout=_BUSY_S)
-        try:
-            _look_inside(connection, key, whole=size <= CHECKED_BYTES)
-        finally:
-            connection.close()
+        with _opened(path, key) as connection:
+            _look_inside(connection, whole=size <= CHECKED_BYTES)
     except sqlite.Error as error:
         raise faults.translated(error, path.parent) from error
     except OSError as error:
@@ -44,9 +41,29 @@ def look(path: Path, key: bytes) -> str:
     return f"It opens, and can be written to; {size / 1_000_000:.1f} MB, {checked}."
 
 
-def _look_inside(connection: sqlite.Connection, key: bytes, *, whole: bool) -> None:
-    connection.execute("PRAGMA cipher_log_level = NONE")
-    connection.execute(f"PRAGMA key = \"x'{key.hex()}'\"")
+def names(path: Path, key: bytes) -> set[str]:
+    """Return how the people are called that a database knows, as far as it can be read."""
+    found: set[str] = set()
+    with contextlib.suppress(*SQL_FAULTS, OSError), _opened(path, key) as connection:
+        for column, table in (("name", "contact"), ("nickname", "contact"), ("nickname", "acquaintance"), ("nickname", "request")):
+            found |= {name for (name,) in connection.execute(f"SELECT {column} FROM {table}").fetchall() if name}
+    return found
+
+
+@contextlib.contextmanager
+def _opened(path: Path, key: bytes) -> Iterator[sqlite.Connection]:
+    # Without a journal nobody has it open; "immutable" then keeps SQLite from making one.
+    how = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
+    connection = sqlite.connect(f"{path.absolute().as_uri()}?{how}", uri=True, isolation_level=None, timeout=_BUSY_S)
+    try:
+        connection.execute("PRAGMA cipher_log_level = NONE")
+        connection.execute(f"PRAGMA key = \"x'{key.hex()}'\"")
+        yield connection
+    finally:
+        connection.close()
+
+
+def _look_inside(connection: sqlite.Connection, *, whole: bool) -> None:
     if newer := newer_than_ours(Db(connection, strict=True, execute_plugins=False)):
         raise DatabaseNewer(f"The database was made by a newer version of p2pmsg ({max(newer)}).")
     answer = connection.execute("PRAGMA quick_check(1)" if whole else "SELECT 'ok' FROM sqlite_schema").fetchone()

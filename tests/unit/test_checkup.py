@@ -39,6 +39,19 @@ def test_a_large_one_is_not_looked_through(path: Path, monkeypatch: pytest.Monke
     assert "too large" in look(path, KEY)
 
 
+def test_names(path: Path) -> None:
+    assert checkup.names(path, KEY) == set()
+    db = open_database(path, KEY).db
+    db.execute("INSERT INTO request (id, nickname, received_ms) VALUES ('a', 'Eve', 1)")
+    db.execute("INSERT INTO account (number, id) VALUES (1, x'01')")
+    db.execute("INSERT INTO acquaintance (account, nickname) VALUES (1, 'bob')")
+    columns = "account, position, tie, name, nickname, trust, pair_key, removed"
+    db.execute(f"INSERT INTO contact ({columns}) VALUES (1, 0, x'', 'Bobby', 'Bob', 'verified', x'', 0)")
+    assert checkup.names(path, KEY) == {"Eve", "bob", "Bob", "Bobby"}
+    close_database(db)
+    assert checkup.names(path, b"x" * 32) == checkup.names(path.with_name("none"), KEY) == set()
+
+
 def test_another_key(path: Path) -> None:
     with pytest.raises(StorageDamaged):
         look(path, b"x" * 32)

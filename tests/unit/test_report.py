@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from p2pmsg.config import settings
 from p2pmsg.crypto import vault
 from p2pmsg.daemon import report
 from p2pmsg.daemon.home import Profile
 from p2pmsg.daemon.rows import Row
-from p2pmsg.errors import FileExists, HomeUnusable
+from p2pmsg.errors import FileExists, HomeUnusable, SettingsInvalid
+from p2pmsg.storage.database import close_database, open_database
 from tests.unit.scripted import ANN, BOB, Daemon, contact
 
 CANARY = "canary"
@@ -24,7 +26,8 @@ def profile(daemon: Daemon) -> Profile:
     daemon.script.answers |= {
         "contact.list": [contact(name="Bob Kanari", nickname="bobby-canary")],
         "whoami": {"name": "Ann Canary", "device_name": "canary-laptop"},
-        "peers": [{"device_name": "Bob's canary"}],
+        "peers": [{"device_name": "Bob's canary", "name": "Bob Kanari", "account": BOB, "path": "mdns", "address": "192.0.2.1:4000"}],
+        "status": {"port": 4000, "home": "/canary", "unread": 3, "warnings": [{"message": "Bob Kanari's clock", "hint": None}]},
     }
     made = Profile(daemon.home, "default", True)
     made.key.unlink()
@@ -68,7 +71,38 @@ def test_what_helps_is_there(profile: Profile, tmp_path: Path) -> None:
         "notify.command": "set",
         "log.level": "debug",
     }
+    assert found["status"]["port"] == 4000 and found["status"]["unread"] == 3 and "home" not in found["status"]
+    assert found["peers"][0]["path"] == "mdns" and found["peers"][0]["account"] == f"{BOB[:8]}…"
+    assert "lo" in [each[0] for each in found["interfaces"]]
     assert found["log"][0] == f"link 3 with {BOB[:8]}… opened"
+
+
+@pytest.mark.parametrize(
+    "bad",
+    ['[notify]\ncommand = "curl \'canary: x"\n', '[notify]\ncommand = ["canary"]\n', '[discovery]\nstatic = ["canary.example"]\n'],
+)
+def test_settings_that_are_refused_are_not_quoted(bad: str, profile: Profile, tmp_path: Path) -> None:
+    profile.config.write_text(bad)
+    with pytest.raises(SettingsInvalid) as caught:
+        settings.load(profile.config)
+    said = str(caught.value)
+    profile.log.write_text(f"the settings from before hold on: {said}\nthe static peer canary.example cannot be found: no\n")
+    report.write(tmp_path / "report", [Row("settings", False, said)], profile)
+    text = (tmp_path / "report").read_text()
+    assert CANARY not in text and "cannot be (value): " in text and "static peer (name) cannot be found" in text
+
+
+def test_who_is_stored_is_known_without_a_daemon(home: Path, tmp_path: Path) -> None:
+    made = Profile(home / "of canary", "default", True)
+    made.folder.mkdir(parents=True)
+    key = vault.database_key(vault.create(made.key))
+    db = open_database(made.database, key).db
+    db.execute("INSERT INTO request (id, nickname, received_ms) VALUES ('a', 'Canary', 1)")
+    close_database(db)
+    made.log.write_text("Canary fell silent\n")
+    report.write(tmp_path / "report", [Row("home", True, f"{made.folder} is mine")], made)
+    text = (tmp_path / "report").read_text()
+    assert CANARY not in text.lower() and "(name) fell silent" in text
 
 
 def test_for_its_owner_alone_and_never_over_another_file(profile: Profile, tmp_path: Path) -> None:

@@ -166,6 +166,8 @@ def _disk(profile: Profile) -> Row:
     said = f"{free // 1_000_000:,} MB are free"
     if free < limits.DISK_REFUSE_BYTES:
         return Row("disk", False, f"{said}: nothing more is stored.", "Free some space.")
+    if free < limits.DISK_REFUSE_OTHERS_BYTES:
+        return Row("disk", False, f"{said}: nothing that others send is stored.", "Free some space.")
     if free < limits.DISK_WARN_BYTES:
         return Row("disk", None, f"{said}, which is little.", "Free some space.")
     return Row("disk", True, f"{said}.")

@@ -101,10 +101,8 @@ class Running:
             warn("settings_invalid", f"{problem} The settings from before hold on.", problem.hint)
         if self._announcer.problem is not None:
             warn("mdns_unavailable", str(self._announcer.problem), self._announcer.problem.hint)
-        if free_bytes < limits.DISK_REFUSE_BYTES:
-            warn("disk_full", "The disk is nearly full: nothing more is stored.", "Free some space.")
-        elif free_bytes < limits.DISK_WARN_BYTES:
-            warn("disk_low", f"Only {free_bytes // 1_000_000} MB are left on the disk.", "Free some space.")
+        if (scarce := _scarcity(free_bytes)) is not None:
+            warn(*scarce)
         if node.storage_error is not None:
             warn("storage_failed", f"What others send cannot be stored: {node.storage_error}", "p2pmsg daemon logs")
         if node.old_copy:
@@ -124,6 +122,18 @@ class Running:
         names = [objects.name_of(people, account) for account in sorted(self._node.linkage.not_understood & people.contacts.keys())]
         found = [f"{name} uses a newer p2pmsg and sent something this version cannot show." for name in names]
         return ["A contact uses a newer protocol.", *found] if self._announcer.newer_version_seen else found
+
+
+def _scarcity(free_bytes: int) -> tuple[str, str, str] | None:
+    """Return the warning of a disk that fills: code, message, hint."""
+    left = f"Only {free_bytes // 1_000_000} MB are left on the disk"
+    if free_bytes < limits.DISK_REFUSE_BYTES:
+        return "disk_full", "The disk is nearly full: nothing more is stored.", "Free some space."
+    if free_bytes < limits.DISK_REFUSE_OTHERS_BYTES:
+        return "disk_reserve", f"{left}, kept for what you write: nothing that others send is stored.", "Free some space; they try again."
+    if free_bytes < limits.DISK_WARN_BYTES:
+        return "disk_low", f"{left}.", "Free some space."
+    return None
 
 
 def _free_bytes(profile: Profile) -> int:

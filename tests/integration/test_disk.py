@@ -11,7 +11,7 @@ import pytest
 
 from p2pmsg.crypto import vault
 from p2pmsg.storage.database import close_database, open_database
-from tests.integration.daemons import Somebody, small_disk, town, until
+from tests.integration.daemons import Json, Somebody, small_disk, town, until
 
 MB = 1_000_000
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a disk")
@@ -19,10 +19,10 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a
 
 @pytest.fixture
 def people(home: Path) -> Iterator[tuple[Somebody, Somebody]]:
-    """Ann, whose home is a disk of 24 MB, and Bob."""
+    """Ann, whose home is a disk of 64 MB, and Bob."""
     ann = Somebody(home / "ann", "Ann")
     ann.home.mkdir()
-    with small_disk(ann.home, 24 * MB), town("Bob") as (bob,):
+    with small_disk(ann.home, 64 * MB), town("Bob") as (bob,):
         ann.arrive()
         try:
             ann.befriend(bob)
@@ -65,6 +65,23 @@ def test_a_full_disk_refuses_and_recovers(people: tuple[Somebody, Somebody], lef
     assert ann.texts(bob) == ["before", "for when there is room"]
     assert bob.texts(ann)[0] == "before" and "no room" not in bob.texts(ann)
     assert ann.say(bob, "after")["id"] != kept["id"]
+
+
+@needs_root
+def test_what_others_send_leaves_me_room_to_write(people: tuple[Somebody, Somebody]) -> None:
+    ann, bob = people
+    ballast = fill(ann.home, 30 * MB)
+    until(lambda: [w["code"] for w in ann.ask("status")["warnings"]] == ["disk_reserve"], "status says so")
+
+    def held_back() -> Json | None:
+        message: Json = bob.ask("send", target="ann", text="one more", wait="delivered", timeout_s=1.5)
+        return None if message["state"] == "delivered" else message
+
+    waiting = until(held_back, "the disk is seen to be full for others")
+    ann.say(bob, "my disk is nearly full")
+    ballast.unlink()
+    until(lambda: bob.state(ann, waiting) == "delivered", "it went on by itself", 45)
+    assert bob.texts(ann)[-1] == "my disk is nearly full"
 
 
 @needs_root

@@ -156,7 +156,7 @@ def test_a_home_that_is_read_only(profile: Profile) -> None:
 
 
 def test_a_full_disk(profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
-    for limit, expected in (("DISK_WARN_BYTES", None), ("DISK_REFUSE_BYTES", False)):
+    for limit, expected in (("DISK_WARN_BYTES", None), ("DISK_REFUSE_OTHERS_BYTES", False), ("DISK_REFUSE_BYTES", False)):
         monkeypatch.setattr(doctor.limits, limit, 1 << 60)
         row = doctor._disk(profile)
         assert row.ok is expected and row.hint

@@ -86,7 +86,9 @@ async def test_status_warns(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (limits.DISK_WARN_BYTES, []),
         (limits.DISK_WARN_BYTES - 1, ["disk_low"]),
-        (limits.DISK_REFUSE_BYTES, ["disk_low"]),
+        (limits.DISK_REFUSE_OTHERS_BYTES, ["disk_low"]),
+        (limits.DISK_REFUSE_OTHERS_BYTES - 1, ["disk_reserve"]),
+        (limits.DISK_REFUSE_BYTES, ["disk_reserve"]),
         (limits.DISK_REFUSE_BYTES - 1, ["disk_full"]),
     ],
 )

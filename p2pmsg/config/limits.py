@@ -85,6 +85,8 @@ BLACK_HOLE_PROBES = 3
 """Probes without an answer after which datagrams become 1200 bytes again."""
 KEY_UPDATE_PACKETS = 1 << 22
 """Half of what AES-GCM may seal under one key (RFC 9001 6.6)."""
+LINKS_OVER = 4
+"""Ended links with a device whose ids are kept, and told to it when the next one opens."""
 LINGER_S = 1.0
 """How long a closed link repeats its close to a peer that missed it."""
 FAREWELLS = 8

@@ -38,6 +38,9 @@ PROVE: Final = b"p2pmsg/1/hs/prove\0"
 WELCOME: Final = b"p2pmsg/1/hs/welcome\0"
 KEY: Final = b"p2pmsg/1/hs/key\0"
 
+# -- links
+LINK: Final = b"p2pmsg/1/link\0"  # exporter of a link's TLS session: what both ends call the link
+
 # -- comparing
 SAS_COMMIT: Final = b"p2pmsg/1/sas/commit\0"
 SAS: Final = b"p2pmsg/1/sas\0"

@@ -1,4 +1,4 @@
-"""Gate keys, tags and the ids that are derived from accounts: who may know that I am here, and by what he knows it."""
+"""Gate keys, tags, and the ids that are derived from accounts or a link's secrets: who may know that I am here, and by what he knows it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from p2pmsg.crypto.hashing import digest, mac
 from p2pmsg.model.ids import AccountId, ConversationId
 
 TAG_BYTES: Final = 8
+LINK_ID_BYTES: Final = 8
 _INVITE_ID_BYTES: Final = 8
 
 
@@ -37,6 +38,11 @@ def sas_gate(t: bytes, x: bytes) -> bytes:
 def invite_id(secret: bytes) -> str:
     """Return the 16 hex characters by which an invite is listed; they tell nothing of its secret."""
     return digest(domains.INVITE_ID, secret)[:_INVITE_ID_BYTES].hex()
+
+
+def link_id(exporter: bytes) -> bytes:
+    """Return the 8 bytes by which both ends of a link, and nobody else, know it."""
+    return digest(domains.LINK, exporter)[:LINK_ID_BYTES]
 
 
 def tag(key: bytes, nonce: bytes, addresses: bytes) -> bytes:

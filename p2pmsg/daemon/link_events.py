@@ -13,7 +13,7 @@ from p2pmsg.daemon.linkage import Link
 from p2pmsg.daemon.peering import Committed, commit_peering
 from p2pmsg.errors import PeerMisbehaved
 from p2pmsg.model.gates import Ended, Purpose
-from p2pmsg.model.ids import short
+from p2pmsg.model.ids import DeviceId, short
 from p2pmsg.protocol import wire
 from p2pmsg.protocol.comparing import ComparingResponder
 from p2pmsg.protocol.handshake import Knowledge
@@ -99,10 +99,11 @@ class LinkEvents:
             node.close(link.number, REFUSED)
             return
         now, wall = node.clock.now(), node.clock.wall_ms()
-        opened = Opened(link.number, peering.account, peering.device_id, hello.instance, peering.dialled, hello.clock_ms - wall)
+        ahead_ms = hello.clock_ms - wall
+        opened = Opened(link.number, peering.account, peering.device_id, hello.instance, peering.dialled, ahead_ms, link.id)
         standing = next((o for o in node.links if o.device == peering.device_id), None)
         heard = node.linkage.get(standing.link) if standing else None
-        loser = node.links.opened(opened, heard.connection.last_heard if heard else None, now)
+        loser = node.links.opened(opened, hello.over, heard.connection.last_heard if heard else None, now)
         if link.joining is not None:
             link.joining.opened()
         elif peering.gate.purpose is Purpose.SAS:
@@ -232,7 +233,7 @@ class LinkEvents:
             node.visibility.attempt_ended(link, code)
         node.wake()
 
-    def _hello(self) -> bytes:
+    def _hello(self, device: DeviceId) -> bytes:
         node = self._node
         me = node.people.me
         hello = Hello(
@@ -242,5 +243,6 @@ class LinkEvents:
             list(node.people.mine.heads),
             me.presence_key,
             me.presence_number,
+            over=node.links.over(device),
         )
         return wire.encode(hello)[1]

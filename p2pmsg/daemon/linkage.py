@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from p2pmsg.config import limits
+from p2pmsg.crypto import gates
 from p2pmsg.crypto.channel import Channel
 from p2pmsg.daemon.clock import Clock, Timer
 from p2pmsg.errors import P2pmsgError, PeerMisbehaved
@@ -56,6 +57,8 @@ class Link:
     """Whom I dialled; of an answered connection it is known once proven."""
     gate: GateRow | None = None
     joining: Joining | None = None
+    id: bytes = b""
+    """What both ends call it, once TLS is done."""
     handshake: Dialler | Responder | None = None
     channel: Channel | None = None
     peering: Peering | None = None
@@ -129,6 +132,7 @@ class Linkage:
         else:
             assert link.gate is not None and link.account is not None
             link.handshake = Dialler(knowledge, exporter, link.gate, link.account, os.urandom(ENTROPY_BYTES), now)
+        link.id = gates.link_id(exporter)
         self._guarded(link, link.handshake.start)
 
     def frame_received(self, connection: Connection, frame: Frame) -> None:

@@ -73,8 +73,8 @@ class Knowledge:
     """The stored links of an account."""
     may_link: Callable[[AccountId, DeviceId], bool]
     """False for who is kept out: a blocked account, a forked device."""
-    hello: Callable[[], bytes]
-    """Makes HELLO's payload when it is due."""
+    hello: Callable[[DeviceId], bytes]
+    """Makes HELLO's payload for a device when it is due."""
     nick: str = ""
     """What I call myself to people nearby."""
     admit: Callable[[], bool] = lambda: False
@@ -188,6 +188,10 @@ class _Machine:
         self._stage = _Stage.HELLO
         self.deadline = now + limits.HANDSHAKE_TIMEOUT_S
 
+    def _greeting(self, now: float) -> bytes:
+        assert self._peering is not None
+        return self._seal(FrameType.HELLO, self._hello(self._peering.device_id), now)
+
     def _read_hello(self, frame: Frame, now: float) -> Hello:
         hello = wire.decode(FrameType.HELLO, self._open_frame(frame, FrameType.HELLO, now))
         assert isinstance(hello, Hello)
@@ -236,8 +240,7 @@ class Dialler(_Machine):
     def committed(self, now: float) -> list[HandshakeCommand]:
         """Go on after `CommitPeering` was performed."""
         self._commit_done(now)
-        greeting: list[HandshakeCommand] = [SendBytes(self._seal(FrameType.HELLO, self._hello(), now))]
-        return greeting + self._open(self._early_hello) if self._early_hello else greeting
+        return [SendBytes(self._greeting(now)), *(self._open(self._early_hello) if self._early_hello else ())]
 
     def _take(self, frame: Frame, now: float) -> list[HandshakeCommand]:
         match self._stage:
@@ -312,7 +315,7 @@ class Responder(_Machine):
         peer = self._proof.account
         proof = self._me.prove(lambda heads: agreement.welcome_text(self._t2, peer, self._me.account, self._me.device_key, heads))
         welcome = self._seal(FrameType.WELCOME, proof.pack(), now)
-        return [SendBytes(welcome + self._seal_chain(now) + self._seal(FrameType.HELLO, self._hello(), now))]
+        return [SendBytes(welcome + self._seal_chain(now) + self._greeting(now))]
 
     def gone(self, reason: Ended, now: float) -> list[HandshakeCommand]:
         """Say that the invite has ended, in place of `committed`: the transaction of `CommitPeering` found it so."""

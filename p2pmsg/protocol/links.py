@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from statistics import median_high, median_low
 from typing import Final
@@ -27,6 +28,8 @@ class Opened:
     """By this side."""
     clock_ahead_ms: int
     """The peer's clock less mine, when the link opened."""
+    id: bytes
+    """What both ends call the link."""
 
 
 class Links:
@@ -36,6 +39,7 @@ class Links:
         self._me = device
         self._open: dict[LinkNumber, Opened] = {}
         self._clocks: dict[DeviceId, int] = {}
+        self._over: dict[DeviceId, deque[bytes]] = {}
 
     def __iter__(self) -> Iterator[Opened]:
         return iter(self._open.values())
@@ -47,29 +51,36 @@ class Links:
         """Return the account's open links, one a device."""
         return [opened for opened in self._open.values() if opened.account == account]
 
-    def opened(self, new: Opened, standing_heard: float | None, now: float) -> CloseLink | None:
+    def over(self, device: DeviceId) -> list[bytes]:
+        """Return the ids of the last links with a device that have ended on this side: what HELLO tells it."""
+        return list(self._over.get(device, ()))
+
+    def opened(self, new: Opened, over: Collection[bytes], standing_heard: float | None, now: float) -> CloseLink | None:
         """Take a link on; return which of the two to close where the device had one already, if it is the new one as if it had never been.
 
-        A restarted process (another instance) replaces its old link at once, and so does a link whose elder has been silent for longer than
-        a ping takes. Between two links of the same two instances the one stays that the lower device id dialled.
-        `standing_heard` is when something was last heard on the standing link.
+        What has ended at the other end (its id is in `over`) is replaced at once, by a restarted process (another instance) too, and so is
+        a link that has been silent for longer than a ping takes. Between two links of the same two instances that both ends hold for
+        alive the one stays that the lower device id dialled. `standing_heard` is when something was last heard on the standing link.
         """
         self._clocks[new.device] = new.clock_ahead_ms
         standing = next((opened for opened in self._open.values() if opened.device == new.device), None)
         self._open[new.link] = new
         if standing is None:
             return None
-        restarted = standing.instance != new.instance
+        gone = standing.id in over or standing.instance != new.instance
         silent = standing_heard is not None and now - standing_heard > _SILENT_S
         lower_dials = self._me < new.device
-        loser = standing if restarted or silent or (new.dialled == lower_dials and standing.dialled != lower_dials) else new
+        loser = standing if gone or silent or (new.dialled == lower_dials and standing.dialled != lower_dials) else new
         if loser is new:
             del self._open[new.link]  # it was never told of; the standing one leaves by `closed`, as whoever knows of it must hear
         return CloseLink(loser.link, NEWER_LINK_KEPT)
 
     def closed(self, link: LinkNumber) -> Opened | None:
         """Forget a link; return it if it was open."""
-        return self._open.pop(link, None)
+        ended = self._open.pop(link, None)
+        if ended is not None:
+            self._over.setdefault(ended.device, deque(maxlen=limits.LINKS_OVER)).append(ended.id)
+        return ended
 
     def clock_ahead_ms(self) -> int:
         """Return how far the median of all clocks met is ahead of mine: 0 unless that is over 10 minutes.

@@ -147,6 +147,8 @@ class Hello(Struct, array_like=True, frozen=True):
     presence_key: Id32
     presence_number: Count
     flags: Count = 0
+    over: Annotated[list[Bytes8], Meta(max_length=limits.LINKS_OVER)] = []
+    """Ids of the sender's last links with the receiving device that have ended for him, whatever the receiver has heard of that."""
 
 
 class LogClaims(Struct, array_like=True, frozen=True):

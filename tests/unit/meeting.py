@@ -44,7 +44,7 @@ def knowledge(
         known=known,
         links_of=lambda account: chains.get(account, ()),
         may_link=may_link,
-        hello=lambda: wire.encode(hello_of(person))[1],
+        hello=lambda device: wire.encode(hello_of(person))[1],
     )
 
 

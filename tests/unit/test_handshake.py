@@ -328,7 +328,7 @@ def test_after_a_fault_the_machine_has_ended() -> None:
 
 def test_a_hello_that_is_none_is_refused() -> None:
     ann, _ = contacts()
-    bob = responder(replace(knowledge(BOB, [FROM_ANN]), hello=lambda: b"\xc1"))
+    bob = responder(replace(knowledge(BOB, [FROM_ANN]), hello=lambda device: b"\xc1"))
     with pytest.raises(HandshakeRefused):
         meet(ann, bob)
 

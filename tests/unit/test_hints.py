@@ -31,7 +31,7 @@ class Place:
 
     def open(self, number: int) -> LinkNumber:
         device = DeviceId(bytes([number]) * 32)
-        self.links.opened(Opened(LinkNumber(number), AccountId(bytes(32)), device, b"i" * 8, True, 0), None, 0.0)
+        self.links.opened(Opened(LinkNumber(number), AccountId(bytes(32)), device, b"i" * 8, True, 0, bytes(8)), (), None, 0.0)
         for tell in self.peer_changed:
             tell(device)
         return LinkNumber(number)

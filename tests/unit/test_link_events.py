@@ -252,3 +252,20 @@ async def test_a_new_presence_key_has_announcements_looked_at_again() -> None:
     await visit.comes()
     await settle()
     assert looked == [True]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+async def test_a_link_that_one_side_has_lost_is_replaced_at_once(turned: bool) -> None:
+    """Whoever dialled it, and though the other side heard something on it just now."""
+    async with neighbours(ANN, Person("Bob")) as (ann, bob):
+        loser, keeper = (bob, ann) if turned else (ann, bob)
+        (old,) = loser.node.linkage
+        (standing,) = keeper.node.linkage
+        assert old.id == standing.id and len(old.id) == 8
+        old.connection.peer = None  # type: ignore[attr-defined]  # the close does not arrive
+        loser.node.close(old.number, BYE)
+        loser.sees(keeper)
+        await keeper.until(lambda: keeper.node.linkage.get(standing.number) is None)
+        await loser.until(lambda: loser.linked(keeper))
+        assert [link.id for link in loser.node.linkage] == [link.id for link in keeper.node.linkage] != [old.id]
+        assert keeper.linked(loser)

@@ -188,4 +188,5 @@ def test_messages() -> None:
     assert read["have"] == [True, [[direct, tip]]] and read["ack"] == [[[direct, tip]]]
     assert read["want"] == [[[direct, older, tip]]]
     assert read["events"] == [[[of("event", which, part) for part in ("header", "signature", "body")] for which in ("first", "second")]]
-    assert read["hello"][1:] == [vectors.CLOCK_MS, 1 << 20, [of("profile", "id")], of("announcement", "presence_key"), 1, 0]
+    over = [h("link", of("handshake", "x"))[:8]]
+    assert read["hello"][1:] == [vectors.CLOCK_MS, 1 << 20, [of("profile", "id")], of("announcement", "presence_key"), 1, 0, over]

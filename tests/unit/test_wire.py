@@ -184,3 +184,15 @@ def test_events_are_cut_into_frames_of_64_kib_and_a_large_one_travels_alone() ->
         assert len(frame) == 1 or sum(event.size for event in frame) <= limits.EVENTS_FRAME_BYTES
         assert len(frame) <= limits.EVENTS_PER_FRAME
         assert len(wire.encode(wire.Events([wire.sent_event(e) for e in frame]))[1]) + 16 <= limits.FRAME_BYTES
+
+
+def test_hello_of_who_does_not_know_over_and_too_much_of_it() -> None:
+    hello = wire.Hello(bytes(8), 0, 0, [], bytes(32), 1, over=[bytes(8)] * limits.LINKS_OVER)
+    frame_type, payload = wire.encode(hello)
+    assert wire.decode(frame_type, payload) == hello
+    fields = msgspec.msgpack.decode(payload)
+    elder = wire.decode(frame_type, msgspec.msgpack.encode(fields[:-1]))
+    assert isinstance(elder, wire.Hello) and elder.over == []
+    for bad in ([bytes(8)] * (limits.LINKS_OVER + 1), [bytes(7)]):
+        with pytest.raises(PeerMisbehaved):
+            wire.decode(frame_type, msgspec.msgpack.encode([*fields[:-1], bad]))

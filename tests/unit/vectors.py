@@ -38,6 +38,9 @@ def seeded(text: str, size: int = 32) -> bytes:
     return (text.encode() * size)[:size]
 
 
+EXPORTER: Final = seeded("exporter ")
+
+
 class _Person:
     """An account with one device, all of it from the person's name."""
 
@@ -199,7 +202,7 @@ def _kept(recorded: Section, name: str, key: kem.PrivateKey, info: bytes, plain:
 
 def _handshake(recorded: Section) -> tuple[Section, Section]:
     """Bob dials Ann by the invite: case B, which holds all that case A has."""
-    gate, x = gates.invite_gate(seeded("invite secret ", 16), ANN.account), seeded("exporter ")
+    gate, x = gates.invite_gate(seeded("invite secret ", 16), ANN.account), EXPORTER
     ek_d, ek_r = (kem.PrivateKey.from_seed(seeded(f"ek {side} ")) for side in "dr")
     seed_d, seed_r = seeded("seed d "), seeded("seed r ")
     t0 = agreement.t0(x, b"\x01", ek_d.public)
@@ -266,7 +269,7 @@ def _messages() -> Section:
     older = Claim(tip.device, 1, FIRST.id[:8])
     vector = wire.pack_claims([tip])
     made: dict[str, wire.Message] = {
-        "hello": wire.Hello(seeded("instance ", 8), CLOCK_MS, 1 << 20, [PROFILE.id], PRESENCE_KEY, 1),
+        "hello": wire.Hello(seeded("instance ", 8), CLOCK_MS, 1 << 20, [PROFILE.id], PRESENCE_KEY, 1, over=[gates.link_id(EXPORTER)]),
         "have": wire.Have(True, [wire.LogClaims(DIRECT, vector)]),
         "want": wire.Want([wire.Range(DIRECT, wire.pack_claims([older]), vector)]),
         "events": wire.Events([wire.sent_event(FIRST), wire.sent_event(SECOND)]),

@@ -184,13 +184,14 @@ class ContactRemove(Params):
 class Peers(Params):
     """Devices of contacts and of mine, and how they are reached."""
 
+    skip: Skip = 0
+
 
 class Send(Params):
     """Store a message and hand it on; answers with the message as it stands, also when `timeout_s` ended before what `wait` names."""
 
     target: str
     text: str
-    skip: Skip = 0
 
     wait: Wait | None = None
     timeout_s: Seconds = 30.0
@@ -201,13 +202,13 @@ class Inbox(Params):
     """Conversations with something unread, or all."""
 
     all: bool = False
+    skip: Skip = 0
 
 
 class History(Params):
     """Messages of a conversation, oldest first."""
 
     target: str
-    skip: Skip = 0
     n: Count = 50
     before: str | None = None
     after: str | None = None

@@ -15,13 +15,14 @@ import time
 from collections.abc import Callable
 
 from p2pmsg.errors import P2pmsgError
-from tests.bench import backlog, figures, idle, large, latency, restart, start, strangers, throughput
+from tests.bench import backlog, figures, healed, idle, large, latency, restart, start, strangers, throughput
 from tests.bench.figures import Figure
 from tests.bench.floors import Floors
 
 FIGURES: dict[str, Callable[[Floors, bool], list[Figure]]] = {
     "start": start.measure,
     "restart": restart.measure,
+    "healed": healed.measure,
     "latency": latency.measure,
     "throughput": throughput.measure,
     "backlog": backlog.measure,

@@ -27,6 +27,7 @@ from p2pmsg.rpc import client
 from p2pmsg.storage import checkup
 
 Json = dict[str, Any]
+_NOT_SENT = "Nothing could be asked there. See what ip address, ip route and sudo nft list ruleset say of it, and look again: p2pmsg doctor"
 COVERED = {"no_network", "mdns_unavailable", "disk_full", "disk_low", "clock_off", "settings_invalid"}
 """Warnings of `status` that have a row of their own."""
 
@@ -197,7 +198,8 @@ def _multicast(heard: Sequence[multicast.Ear]) -> Row:
         return Row("multicast", None, "No interface is in use.")
     for ear in heard:
         if ear.fault is not None:
-            return Row("multicast", False, f"{ear.interface}: {ear.fault}.", multicast.PORT_TAKEN)
+            hint = multicast.PORT_TAKEN if f"port {multicast.PORT}" in ear.fault else _NOT_SENT
+            return Row("multicast", False, f"{ear.interface}: {ear.fault}.", hint)
     deaf = [ear.interface for ear in heard if not ear.echo and not ear.others]
     if deaf:
         detail = f"Not even our own question came back on {', '.join(deaf)}: a firewall of this machine keeps mDNS out."

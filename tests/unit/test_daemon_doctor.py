@@ -194,6 +194,11 @@ def test_multicast(ears: list[Ear], ok: bool | None, words: str) -> None:
     assert row.ok is ok and words in row.detail and bool(row.hint) is (ok is False)
 
 
+def test_only_a_port_that_is_taken_is_the_fault_of_another_program() -> None:
+    assert "avahi" in doctor._multicast([Ear("eth0", fault="UDP port 5353 is not to be had: in use")]).hint
+    assert "avahi" not in doctor._multicast([Ear("eth0", fault="Cannot assign requested address")]).hint
+
+
 def test_others_that_are_heard_clear_the_network() -> None:
     dropped = Row("multicast", False, "This network drops multicast.", "hint")
     assert doctor._not_dropped(dropped).ok is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 SECTIONS = {
     "Talk": ("send", "chat", "inbox", "read", "history", "watch", "delete"),
     "People": ("contact", "visible", "peers"),
-    "This machine": ("init", "whoami", "profile", "daemon", "status", "doctor", "config", "wipe"),
+    "This machine": ("init", "whoami", "profile", "daemon", "status", "doctor", "config", "vault", "wipe"),
 }
 """Heading of the help -> commands, in the order shown; all others stand under More."""
 MORE = "More"
@@ -54,6 +54,11 @@ EXAMPLES = {
     "config set": "p2pmsg config set receipts.read off",
     "config unset": "p2pmsg config unset receipts.read",
     "config path": "p2pmsg config path",
+    "vault unlock": "p2pmsg vault unlock",
+    "vault lock": "p2pmsg vault lock",
+    "vault passphrase set": "p2pmsg vault passphrase set",
+    "vault passphrase change": "p2pmsg vault passphrase change",
+    "vault passphrase remove": "p2pmsg vault passphrase remove",
     "wipe": "p2pmsg --profile test wipe",
     "demo": "p2pmsg demo",
     "completion": 'eval "$(p2pmsg completion bash)"',

@@ -24,6 +24,7 @@ COMMANDS = {
     "status": "p2pmsg.cli.control:status",
     "doctor": "p2pmsg.cli.doctor:doctor",
     "config": "p2pmsg.cli.settings:config",
+    "vault": "p2pmsg.cli.vault:vault",
     "wipe": "p2pmsg.cli.wipe:wipe",
     "demo": "p2pmsg.cli.demo:demo",
     "completion": "p2pmsg.cli.completion:completion",

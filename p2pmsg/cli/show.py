@@ -33,6 +33,20 @@ def identity(me: Object) -> str:
     )
 
 
+VAULT_MODES = {
+    "file": "no passphrase: whoever can read the home can read everything",
+    "keyring": "the key is in the desktop's keyring: whoever is logged in there can read everything",
+    "passphrase": "the key is sealed under a passphrase",
+}
+"""How the key is kept, and what that does not protect."""
+
+
+def vault(state: Object) -> str:
+    """Say whether the vault is open, and how its key is kept."""
+    mode = state["vault_mode"]
+    return f"{state['vault']} ({VAULT_MODES[mode]})" if mode else str(state["vault"])
+
+
 def status(state: Object) -> str:
     """Say how the daemon fares."""
     running = f"running, pid {state['pid']}, since {shown(state['started_at'])}" if state["running"] else "not running"
@@ -43,7 +57,7 @@ def status(state: Object) -> str:
             ("port", state["port"]),
             ("interfaces", ", ".join(state["interfaces"]) or "none"),
             ("visible", f"until {shown(state['visible_until'])}" if state["visible_until"] else "no"),
-            ("vault", state["vault"]),
+            ("vault", vault(state)),
             ("unread", state["unread"]),
             ("queued", state["queued"]),
         ]

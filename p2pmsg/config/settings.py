@@ -157,10 +157,12 @@ RULES: dict[str, Callable[[Any], None]] = {
 }
 """Key -> what raises ValueError for a bad value of the key's own type; of a list, for one item."""
 
-AT_ONCE = frozenset({"discovery.interfaces", "discovery.static", "receipts.read", "log.level", "history.keep", "notify.command"})
+AT_ONCE = frozenset(
+    {"lock.idle_s", "discovery.interfaces", "discovery.static", "receipts.read", "log.level", "history.keep", "notify.command"}
+)
 """Keys whose change counts for a daemon that runs; the others count from its next start."""
 
-NO_EFFECT_YET = frozenset({"typing", "media.auto_bytes", "media.quota_bytes", "media.folder", "media.rate_bytes_s", "lock.idle_s"})
+NO_EFFECT_YET = frozenset({"typing", "media.auto_bytes", "media.quota_bytes", "media.folder", "media.rate_bytes_s"})
 """Keys that later versions heed."""
 
 MEANINGS: dict[str, str] = {
@@ -177,7 +179,7 @@ MEANINGS: dict[str, str] = {
     "history.keep": 'How long messages are kept, on all my devices: "forever", or a time such as "90d".',
     "notify.command": "A program, and its arguments, that gets each new message as JSON on its standard input; no shell runs it.",
     "log.level": f"One of {', '.join(LEVELS)}.",
-    "lock.idle_s": "Seconds after which the vault is locked; 0: never (has no effect yet).",
+    "lock.idle_s": "Seconds without a command after which the vault is locked, where there is a passphrase or a keyring; 0: never.",
 }
 """What each key is for; those outside a group first, as TOML wants them."""
 

@@ -18,11 +18,22 @@ from typing import Any, Final
 
 from nacl import pwhash
 from nacl.exceptions import CryptoError
+from nacl.exceptions import RuntimeError as NaclFailed
 from nacl.secret import Aead
 
 from p2pmsg.crypto import desktop, domains
 from p2pmsg.crypto.hashing import mac
-from p2pmsg.errors import FileExists, HomeUnusable, NotInitialized, P2pmsgError, StorageDamaged, StorageFull, VaultLocked, WrongPassphrase
+from p2pmsg.errors import (
+    FileExists,
+    HomeUnusable,
+    NotInitialized,
+    NotPermitted,
+    P2pmsgError,
+    StorageDamaged,
+    StorageFull,
+    VaultLocked,
+    WrongPassphrase,
+)
 
 KEY_BYTES: Final = 32
 SALT_BYTES: Final = 16
@@ -171,7 +182,7 @@ def unseal(slot: Slot, passphrase: str | None = None) -> bytes:
 
     Raises:
         VaultLocked: it needs a passphrase and none was given.
-        WrongPassphrase: not this one; found out no faster than `under_passphrase` takes.
+        WrongPassphrase: not this one; found out no faster than `under_passphrase` takes. NotPermitted: no memory is free for that.
         KeyringUnavailable: the keyring, or the entry in it, is not there.
     """
     if slot.mode is Mode.FILE:
@@ -215,7 +226,13 @@ def _bridge(old: bytes) -> Aead:
 
 
 def _stretched(passphrase: str, salt: bytes, cost: Cost) -> bytes:
-    return pwhash.argon2id.kdf(KEY_BYTES, passphrase.encode(), salt, opslimit=cost.operations, memlimit=cost.memory_bytes)
+    try:
+        return pwhash.argon2id.kdf(KEY_BYTES, passphrase.encode(), salt, opslimit=cost.operations, memlimit=cost.memory_bytes)
+    except (NaclFailed, MemoryError) as error:
+        raise NotPermitted(
+            f"A passphrase takes {cost.memory_bytes >> 20} MiB of memory to try, and they are not free.",
+            hint="End other programs, and try again.",
+        ) from error
 
 
 def _header(salt: bytes, cost: Cost) -> bytes:

@@ -11,7 +11,6 @@ from p2pmsg.config.settings import Settings
 from p2pmsg.crypto import chain
 from p2pmsg.daemon import objects
 from p2pmsg.daemon.announcer import Announcer
-from p2pmsg.daemon.configuring import Configuring
 from p2pmsg.daemon.deleting import Deleting
 from p2pmsg.daemon.encounters import Encounters
 from p2pmsg.daemon.finding import Finding
@@ -37,7 +36,7 @@ from p2pmsg.storage import people as people_store
 from p2pmsg.storage.cipher import Db
 from p2pmsg.storage.worker import Worker
 
-_ASKING = ("watch", "delete", "contact.add", "contact.accept", "daemon.stop")
+_ASKING = ("watch", "delete", "contact.add", "contact.accept")
 """What says something to its caller, or asks, before it answers."""
 
 
@@ -66,20 +65,12 @@ class Api:
         self.deleting = Deleting(node, settings)
         self.notices = Notices(node, settings)
         self._health = Health(node, worker, announcer, endpoint, settings)
-        self.configuring = Configuring(profile.config)
         self.running = Running(profile, node, worker, announcer, endpoint, self.notices, started_at, warnings)
         self._methods: dict[str, Callable[..., Awaitable[object]]] = {
             "whoami": self.whoami,
             "profile.set": self.profile_set,
             "status": self.running.status,
             "daemon.status": self.running.status,
-            "daemon.stop": self.running.stop,
-            "daemon.logs": self.running.logs,
-            "config.list": self.configuring.list,
-            "config.get": self.configuring.get,
-            "config.set": self.configuring.set,
-            "config.unset": self.configuring.unset,
-            "config.path": self.configuring.path,
             "doctor": self._health.doctor,
             "peers": self.peers,
             "contact.invite": relations.invite,

@@ -41,8 +41,8 @@ def unseal(profile: Profile, passphrase: str | None = None) -> bytes:
     return _by_the_old_way(profile, file, master, passphrase)
 
 
-def change(profile: Profile, master: bytes, wrap: Wrap) -> None:
-    """Make a new master key, encrypt the database under it and keep it in the way of `wrap`; the old key opens nothing any more.
+def change(profile: Profile, master: bytes, wrap: Wrap) -> bytes:
+    """Return a new master key, kept in the way of `wrap`, under which the database was encrypted anew: the old one opens nothing more.
 
     Killed at any line the old way still opens the vault; so it does after a failure.
 
@@ -62,6 +62,7 @@ def change(profile: Profile, master: bytes, wrap: Wrap) -> None:
         raise
     vault.write(profile.key, KeyFile(to_new))
     vault.forget(before.now)
+    return new
 
 
 def without_passphrase(profile: Profile) -> Wrap:

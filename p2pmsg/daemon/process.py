@@ -101,7 +101,7 @@ def stopped_status(profile: Profile) -> dict[str, Any]:
     status: dict[str, Any] = {"running": False, "pid": None, "version": p2pmsg.__version__}
     status |= {"protocol": p2pmsg.PROTOCOL_VERSION, "socket": None}
     status |= {"home": str(profile.home), "log": str(profile.log), "started_at": None, "port": None, "interfaces": []}
-    status |= {"visible_until": None, "vault": "locked", "unread": 0, "queued": 0}
+    status |= {"visible_until": None, "vault": "locked", "vault_mode": None, "unread": 0, "queued": 0}
     return status | {"disk_bytes": disk_bytes(profile.folder), "warnings": []}
 
 

@@ -1,4 +1,4 @@
-"""The daemon itself as its clients see it: how it fares, what it has logged, and that it stops."""
+"""The daemon itself as its clients see it: how it fares."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from datetime import datetime
 
 from p2pmsg import PROTOCOL_VERSION, __version__
 from p2pmsg.config import limits
-from p2pmsg.daemon import objects, process
+from p2pmsg.crypto.vault import Mode
+from p2pmsg.daemon import keyholder, objects
 from p2pmsg.daemon.announcer import Announcer
 from p2pmsg.daemon.home import Profile
 from p2pmsg.daemon.node import Node
@@ -20,19 +21,16 @@ from p2pmsg.daemon.usage import disk_bytes
 from p2pmsg.errors import P2pmsgError
 from p2pmsg.network.endpoint import Endpoint
 from p2pmsg.rpc import api
-from p2pmsg.rpc.connection import Call
 from p2pmsg.storage import queries
 from p2pmsg.storage.worker import Worker
 
 
 class Running:
-    """The methods `status` and `daemon.…` of the local API."""
+    """The method `status` of the local API while the vault is open."""
 
     socket = ""
     settings_problem: Callable[[], P2pmsgError | None] = staticmethod(lambda: None)
     """Says why the settings file as it is now does not count."""
-    end: Callable[[], None] = staticmethod(lambda: None)
-    """Begins the end of this process."""
 
     def __init__(
         self,
@@ -55,33 +53,17 @@ class Running:
         self._started_at = started_at
         self._warnings = warnings
 
-    async def stop(self, params: api.DaemonStop, call: Call) -> None:
-        """Answer with the status of a daemon that does not run, then end: the answer is the last that the client hears."""
-        await call.reply(await asyncio.to_thread(process.stopped_status, self._profile))
-        self.end()
-
-    async def logs(self, params: api.DaemonLogs) -> list[Json]:
-        """Return the last lines of the log, as `daemon logs` prints them."""
-        lines = await asyncio.to_thread(lambda: list(process.logs(self._profile, params.n)))
-        return [{"line": line} for line in lines]
-
     async def status(self, params: api.Status) -> Json:
         counts = await self._worker.ask(queries.counts)
         free = await asyncio.to_thread(_free_bytes, self._profile)
         used = await asyncio.to_thread(disk_bytes, self._profile.folder)
         return {
-            "running": True,
-            "pid": os.getpid(),
-            "version": __version__,
-            "protocol": PROTOCOL_VERSION,
-            "socket": self.socket,
-            "home": str(self._profile.home),
-            "log": str(self._profile.log),
-            "started_at": objects.time(int(self._started_at.timestamp() * 1000)),
+            **basics(self._profile, self.socket, self._started_at),
             "port": self._endpoint.port,
             "interfaces": [interface.name for interface in self._announcer.interfaces],
             "visible_until": objects.time(self._node.visibility.until_ms),
             "vault": "open",
+            "vault_mode": await asyncio.to_thread(_vault_mode, self._profile),
             "unread": counts.unread,
             "queued": counts.undelivered,
             "disk_bytes": used,
@@ -122,6 +104,28 @@ class Running:
         names = [objects.name_of(people, account) for account in sorted(self._node.linkage.not_understood & people.contacts.keys())]
         found = [f"{name} uses a newer p2pmsg and sent something this version cannot show." for name in names]
         return ["A contact uses a newer protocol.", *found] if self._announcer.newer_version_seen else found
+
+
+def basics(profile: Profile, socket: str, started_at: datetime) -> Json:
+    """Return what can be said of a daemon whose vault is locked, too."""
+    return {
+        "running": True,
+        "pid": os.getpid(),
+        "version": __version__,
+        "protocol": PROTOCOL_VERSION,
+        "socket": socket,
+        "home": str(profile.home),
+        "log": str(profile.log),
+        "started_at": objects.time(int(started_at.timestamp() * 1000)),
+    }
+
+
+def _vault_mode(profile: Profile) -> Mode | None:
+    """Say how the key is kept; None where the key file has gone since."""
+    try:
+        return keyholder.mode(profile)
+    except P2pmsgError:
+        return None
 
 
 def _scarcity(free_bytes: int) -> tuple[str, str, str] | None:

@@ -16,10 +16,11 @@ from p2pmsg import PROTOCOL_VERSION, __version__
 from p2pmsg.config import settings as settings_file
 from p2pmsg.config.settings import Settings
 from p2pmsg.crypto import kem, vault
-from p2pmsg.daemon import home, journal, process, watchdog
+from p2pmsg.daemon import home, journal, linux, process, watchdog
 from p2pmsg.daemon.announcer import Announcer
 from p2pmsg.daemon.api import Api
 from p2pmsg.daemon.clock import LoopClock
+from p2pmsg.daemon.entrance import Entrance
 from p2pmsg.daemon.following import Following
 from p2pmsg.daemon.hints import Hints
 from p2pmsg.daemon.home import Profile
@@ -27,6 +28,7 @@ from p2pmsg.daemon.load import invite_ends, load_people
 from p2pmsg.daemon.lock import Lock
 from p2pmsg.daemon.node import Node
 from p2pmsg.daemon.surroundings import Surroundings
+from p2pmsg.daemon.unlocking import Unlocking
 from p2pmsg.errors import NotInitialized, P2pmsgError
 from p2pmsg.model.addresses import Path
 from p2pmsg.network.beacon import Beacon
@@ -54,6 +56,7 @@ def run(profile: Profile) -> None:
         NotInitialized, AlreadyRunning, SettingsInvalid, StorageFull, DatabaseNewer, HomeUnusable: it cannot start.
     """
     os.umask(0o077)
+    linux.keep_memory_private()
     sys.setswitchinterval(_SWITCH_S)
     try:
         if not profile.initialized:
@@ -82,11 +85,6 @@ def _only_cause(group: BaseExceptionGroup[BaseException]) -> P2pmsgError:
     return cause if isinstance(cause, P2pmsgError) else P2pmsgError(f"The daemon failed ({type(cause).__name__}: {cause}).")
 
 
-def _set_both(one: asyncio.Event, other: asyncio.Event) -> None:
-    one.set()
-    other.set()
-
-
 class _Daemon:
     """Everything that runs, in the order in which it starts; it stops the other way round."""
 
@@ -95,28 +93,44 @@ class _Daemon:
         self._settings = settings
         self._lock = lock
         self._started_at = datetime.now(UTC)
+        self._ready = False
+        self._unlocking = Unlocking(profile, settings)
+        self._entrance = Entrance(profile, self._unlocking, self._started_at)
         self._publish(None)
 
     async def run(self) -> None:
         kem.require_post_quantum()
-        stopping = asyncio.Event()
-        interrupted = asyncio.Event()
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, _set_both, stopping, interrupted)
-        worker = Worker(self._profile.database, vault.database_key(vault.open_key(self._profile.key)))
-        warnings = await worker.open()
-        try:
-            notes = [{"code": w.code, "message": w.message, "hint": w.hint} for w in warnings]
-            with watchdog.watching(asyncio.get_running_loop()):
-                async with asyncio.TaskGroup() as tasks:
-                    await self._serve(worker, notes, stopping, tasks)
-        finally:
-            await worker.close()
-            _log.info("stopped")
+        loop = asyncio.get_running_loop()
+        stopping, interrupted = asyncio.Event(), asyncio.Event()
+        loop.add_signal_handler(signal.SIGTERM, self._end, stopping)
+        loop.add_signal_handler(signal.SIGINT, self._end, stopping, interrupted)
+        self._entrance.end = partial(self._end, stopping)
+        with watchdog.watching(loop):
+            async with asyncio.TaskGroup() as tasks:
+                self._serving = tasks.create_task(self._answer(), name="rpc")
+                await self._unlocking.run(self._session, locked=self._say_ready)
+                self._serving.cancel()
+        _log.info("stopped")
         if interrupted.is_set():
             raise KeyboardInterrupt
 
-    async def _serve(self, worker: Worker, warnings: list[dict[str, str]], stopping: asyncio.Event, tasks: asyncio.TaskGroup) -> None:
+    def _end(self, *said: asyncio.Event) -> None:
+        for each in said:
+            each.set()
+        self._unlocking.stop()
+
+    async def _session(self, master: bytes, leave: asyncio.Event) -> None:
+        """Be the daemon with an open vault, until told to leave."""
+        worker = Worker(self._profile.database, vault.database_key(master))
+        warnings = await worker.open()
+        try:
+            notes = [{"code": w.code, "message": w.message, "hint": w.hint} for w in warnings]
+            async with asyncio.TaskGroup() as tasks:
+                await self._serve(worker, notes, leave, tasks)
+        finally:
+            await worker.close()
+
+    async def _serve(self, worker: Worker, warnings: list[dict[str, str]], leave: asyncio.Event, tasks: asyncio.TaskGroup) -> None:
         settings = self._settings
         if await worker.ask(rebuild.is_behind) and await worker.run(rebuild.catch_up):
             _log.info("what an older version could not show is shown now")
@@ -144,15 +158,23 @@ class _Daemon:
         await discovery.start(tasks)
         surroundings.start(tasks)
         api = Api(self._profile, settings, node, worker, announcer, endpoint, self._started_at, warnings)
-        api.running.end = stopping.set
+        api.running.socket = self._entrance.socket
         following = self._follow_settings(api, surroundings, discovery)
-        serving = tasks.create_task(self._answer(api), name="rpc")
         aside = (tasks.create_task(api.deleting.keep_clean(), name="retention"), tasks.create_task(api.notices.run(), name="notices"))
-        await stopping.wait()
-        _log.info("stopping")
+        self._unlocking.opened(api)
+        self._say_ready()
+        await leave.wait()
+        self._unlocking.handler = None
+        if self._unlocking.stopping:
+            _log.info("stopping")
+            self._serving.cancel()  # clients are told first
+        else:
+            _log.info("the vault is being locked")
+            self._entrance.turn_out()
         following.stop()
+        self._settings = following.settings
         node.stop()
-        for task in (serving, *aside):
+        for task in aside:
             task.cancel()
         surroundings.stop()
         if beaconing is not None:
@@ -168,25 +190,32 @@ class _Daemon:
             [
                 lambda settings: journal.set_level(settings.log_level),
                 api.settings_changed,
+                self._unlocking.settings_changed,
                 surroundings.settings_changed,
                 lambda settings: discovery.allow(settings.discovery_interfaces),
             ],
         )
         api.running.settings_problem = lambda: following.problem
-        api.configuring.changed = following.look
+        self._entrance.configuring.changed = following.look
         following.start()
         return following
 
-    async def _answer(self, api: Api) -> None:
+    async def _answer(self) -> None:
         path = home.socket_path(self._profile)
         listener = listen(path)
+        self._entrance.socket = str(path)
         self._publish(path)
-        api.running.socket = str(path)
+        server = Server(self._entrance, profile=self._profile.name, log=str(self._profile.log))
+        await server.serve(listener)
+
+    def _say_ready(self) -> None:
+        """Tell whoever started us that we answer; only the first time counts."""
+        if self._ready:
+            return
+        self._ready = True
         process.report_ready()
         gc.freeze()  # modules and what was loaded stay for good: looking through them again and again takes a tenth of the CPU under load
         _log.info("p2pmsg %s answers", __version__)
-        server = Server(api, profile=self._profile.name, log=str(self._profile.log))
-        await server.serve(listener)
 
     def _publish(self, path: pathlib.Path | None) -> None:
         self._lock.publish(socket=path, version=__version__, protocol=PROTOCOL_VERSION, started_at=self._started_at.isoformat())

@@ -82,6 +82,26 @@ class ConfigPath(Params):
     """Where the settings file is."""
 
 
+class VaultUnlock(Params):
+    """Open the vault; where a passphrase is needed, asks {"type":"passphrase","which":"current"}. Answers {"vault","vault_mode"}."""
+
+
+class VaultLock(Params):
+    """Forget the key until the vault is unlocked: all links end, and only what says so is answered."""
+
+
+class VaultPassphraseSet(Params):
+    """Protect the key by a passphrase: asks for it ("which":"new"). The database is encrypted anew meanwhile."""
+
+
+class VaultPassphraseChange(Params):
+    """Replace the passphrase: asks for the current one, then for the new one."""
+
+
+class VaultPassphraseRemove(Params):
+    """Need no passphrase any more: asks for the current one."""
+
+
 class Doctor(Params):
     """What the daemon alone can tell of `doctor`'s rows; takes seconds. `with` names a contact, who is asked what it hears of me."""
 
@@ -192,7 +212,6 @@ class Send(Params):
 
     target: str
     text: str
-
     wait: Wait | None = None
     timeout_s: Seconds = 30.0
     key: str | None = None
@@ -254,6 +273,11 @@ METHODS: dict[str, type[Params]] = {
     "config.set": ConfigSet,
     "config.unset": ConfigUnset,
     "config.path": ConfigPath,
+    "vault.unlock": VaultUnlock,
+    "vault.lock": VaultLock,
+    "vault.passphrase.set": VaultPassphraseSet,
+    "vault.passphrase.change": VaultPassphraseChange,
+    "vault.passphrase.remove": VaultPassphraseRemove,
     "doctor": Doctor,
     "visible.on": VisibleOn,
     "visible.off": VisibleOff,

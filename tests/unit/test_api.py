@@ -13,8 +13,10 @@ from p2pmsg.config import limits
 from p2pmsg.config.settings import Settings
 from p2pmsg.crypto import chain
 from p2pmsg.daemon.api import Api
+from p2pmsg.daemon.entrance import Entrance
 from p2pmsg.daemon.home import Profile
 from p2pmsg.daemon.load import load_people
+from p2pmsg.daemon.unlocking import Unlocking
 from p2pmsg.errors import InvalidName, NotPermitted, StorageFull
 from p2pmsg.model.ids import short
 from p2pmsg.protocol import authority
@@ -41,8 +43,11 @@ async def ask(house: House, method: str, **params: Any) -> Any:
     return await of(house).call(method, api.METHODS[method](**params), None)  # type: ignore[arg-type]
 
 
-async def test_every_method_of_the_table_is_there() -> None:
-    assert set(of(alone())._methods) == set(api.METHODS) - {"rpc.hello"}
+async def test_every_method_of_the_table_is_there(tmp_path: Path) -> None:
+    profile = Profile(tmp_path, "default", home_was_named=True)
+    without_a_vault = Entrance(profile, Unlocking(profile, Settings()), datetime.now(UTC))._always
+    assert set(of(alone())._methods) | set(without_a_vault) == set(api.METHODS) - {"rpc.hello"}
+    assert not set(of(alone())._methods) & set(without_a_vault)
 
 
 async def test_whoami() -> None:

@@ -6,7 +6,7 @@ from p2pmsg.cli import reference
 from p2pmsg.cli.main import COMMANDS
 from p2pmsg.rpc.api import ELSEWHERE, METHODS
 
-GROUPS = {"## p2pmsg", "profile", "daemon", "config", "contact", "visible"}
+GROUPS = {"## p2pmsg", "profile", "daemon", "config", "contact", "visible", "vault", "vault passphrase"}
 
 
 def test_the_page_is_up_to_date() -> None:

@@ -64,12 +64,12 @@ def test_a_restart_is_named_only_where_a_daemon_runs_and_needs_it(home: Path, fo
 
 
 def test_what_has_no_effect_yet_is_said(home: Path, folder: Path) -> None:
-    assert cli(home, "config", "set", "lock.idle_s", "60").stderr == b"It is stored, but has no effect in this version.\n"
+    assert cli(home, "config", "set", "media.folder", "/m").stderr == b"It is stored, but has no effect in this version.\n"
     assert cli(home, "config", "set", "typing", "off", "--json").stderr == b""
     assert cli(home, "config", "set", "history.keep", "90d").stderr == b""
     lines = [line.split("  ") for line in cli(home, "config", "list").stdout.decode().splitlines()]
     marked = {words[0] for words in lines if words[-1] == "no effect in this version"}
-    assert {"lock.idle_s", "typing", "media.folder"} < marked and "history.keep" not in marked
+    assert {"media.quota_bytes", "typing", "media.folder"} < marked and "history.keep" not in marked
 
 
 def test_the_default_of_what_is_set_is_shown(home: Path, folder: Path) -> None:

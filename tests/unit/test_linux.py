@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -36,3 +37,33 @@ def test_there_is_no_such_process() -> None:
         child.wait()
     with pytest.raises(ProcessLookupError), OtherProcess.opened(child.pid):
         pass
+
+
+ORDINARY = """
+import ctypes, os, resource
+from p2pmsg.daemon.linux import keep_memory_private
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+    ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)  # as a process that was never root's
+resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+"""
+
+
+@pytest.mark.parametrize("private", [True, False])
+def test_nobody_else_reads_the_memory_and_a_crash_leaves_no_core(tmp_path: Path, private: bool) -> None:
+    program = f"{ORDINARY}\n{'keep_memory_private()' if private else ''}\nprint(flush=True)\ninput()\nos.abort()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path, env=environ, **pipes) as child:  # type: ignore[call-overload]
+        assert child.stdout.readline() == b"\n"
+        reader = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
+        reading = subprocess.run(["cat", f"/proc/{child.pid}/environ"], capture_output=True, text=True, **reader)  # type: ignore[call-overload]
+        assert ("Permission denied" in reading.stderr) is private
+        limit = next(row for row in Path(f"/proc/{child.pid}/limits").read_text().splitlines() if row.startswith("Max core"))
+        assert (limit.split()[4:6] == ["0", "0"]) is private
+        child.stdin.write(b"\n")
+        child.stdin.close()
+        assert child.wait(10) == -signal.SIGABRT
+    assert list(tmp_path.iterdir()) == []

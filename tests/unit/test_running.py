@@ -15,7 +15,7 @@ from p2pmsg.daemon import running
 from p2pmsg.daemon.home import Profile
 from p2pmsg.daemon.notices import Notices
 from p2pmsg.daemon.running import Running
-from p2pmsg.errors import FileNotFound, MdnsUnavailable, SettingsInvalid
+from p2pmsg.errors import MdnsUnavailable, SettingsInvalid
 from p2pmsg.rpc import api
 from tests.unit.nodes import House, moved_in
 from tests.unit.people import Person
@@ -62,6 +62,7 @@ async def test_status(monkeypatch: pytest.MonkeyPatch) -> None:
         "interfaces": ["eth0"],
         "visible_until": None,
         "vault": "open",
+        "vault_mode": None,
         "unread": 0,
         "queued": 1,
         "disk_bytes": 0,
@@ -105,36 +106,5 @@ async def test_status_repeats_what_the_start_has_found() -> None:
 async def test_status_warns_of_a_settings_file_that_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     found = of(alone())
     monkeypatch.setattr(running, "_free_bytes", lambda profile: limits.DISK_WARN_BYTES)
-    found.settings_problem = lambda: SettingsInvalid("It is bad.")  # type: ignore[method-assign]
+    found.settings_problem = lambda: SettingsInvalid("It is bad.")
     assert codes(await found.status(api.Status())) == ["settings_invalid"]
-
-
-class _Call:
-    """Hears what is answered."""
-
-    def __init__(self) -> None:
-        self.said: list[Any] = []
-
-    async def reply(self, result: object) -> None:
-        self.said.append(result)
-
-
-async def test_stop_answers_before_it_ends() -> None:
-    call, found = _Call(), of(alone())
-    found.end = lambda: call.said.append("the end")  # type: ignore[method-assign]
-    await found.stop(api.DaemonStop(), call)  # type: ignore[arg-type]
-    status, end = call.said
-    assert end == "the end"
-    assert status["running"] is False and status["pid"] is None
-    assert set(status) == set(await found.status(api.Status()))
-
-
-async def test_logs(tmp_path: Path) -> None:
-    profile = Profile(tmp_path, "default", home_was_named=True)
-    found = of(alone(), profile=profile)
-    with pytest.raises(FileNotFound):
-        await found.logs(api.DaemonLogs())
-    profile.log.parent.mkdir(parents=True)
-    profile.log.write_text("".join(f"line {n}\n" for n in range(60)))
-    assert await found.logs(api.DaemonLogs(n=2)) == [{"line": "line 58"}, {"line": "line 59"}]
-    assert len(await found.logs(api.DaemonLogs())) == 50

@@ -55,6 +55,28 @@ def test_two_strangers_meet(scene: MakeScene) -> None:
     ann.until_online(bob)
 
 
+def test_two_who_add_each_other_at_once(scene: MakeScene) -> None:
+    """Each is dialled at several addresses; still it is one string that both see."""
+    here = scene()
+    ann, bob = here.person(1, "Ann"), here.person(2, "Bob")
+    start(ann, bob)
+    for person in (ann, bob):
+        person.cli("visible", "on")
+    assert bob.ask("contact.nearby") and ann.ask("contact.nearby")
+    both = [typing(ann, "contact", "add", "bob"), typing(bob, "contact", "add", "ann")]
+    hers, his = map(strings, both)
+    assert hers == his
+    for typed in both:
+        assert typed.stdin is not None
+        typed.stdin.write("yes\n")
+        typed.stdin.flush()
+    for typed in both:
+        _, err = typed.communicate(timeout=SOON_S)
+        assert typed.returncode == 0, err
+    assert ann.ask("contact.requests") == bob.ask("contact.requests") == []
+    ann.send(bob, "hello", wait="delivered")
+
+
 def test_visible_mode_ends_by_itself_and_says_goodbye(scene: MakeScene) -> None:
     here = scene()
     ann, bob = here.person(1, "Ann"), here.person(2, "Bob")

@@ -28,6 +28,19 @@ class Clock(Protocol):
         """Call back after what is under way."""
 
 
+class SetAhead:
+    """Notices that the wall clock was set ahead, or that the machine slept: it does not tell the two apart."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._seen = clock.now(), clock.wall_ms()
+
+    def by_ms(self) -> int:
+        """Return by how much more the wall clock has grown than time has passed, since the last call; negative where it was set back."""
+        (now, wall_ms), self._seen = self._seen, (self._clock.now(), self._clock.wall_ms())
+        return self._seen[1] - wall_ms - round((self._seen[0] - now) * 1000)
+
+
 class LoopClock:
     """The running event loop's time."""
 

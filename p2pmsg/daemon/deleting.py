@@ -11,6 +11,7 @@ from typing import Any, Final
 from p2pmsg.config import limits
 from p2pmsg.config.settings import Settings, kept_s
 from p2pmsg.daemon import names, objects
+from p2pmsg.daemon.clock import SetAhead
 from p2pmsg.daemon.node import Node
 from p2pmsg.daemon.objects import Json
 from p2pmsg.errors import ConfirmationNeeded, MessageNotFound, P2pmsgError, UsageError
@@ -24,6 +25,9 @@ from p2pmsg.storage.queries import MessageRow
 
 _log = logging.getLogger(__name__)
 _EVERY_S: Final = 86_400.0
+_AGAIN_S: Final = 3_600.0
+_AWAY_MS: Final = 30 * 86_400_000
+"""A machine that nothing was stored on for longer was switched off, or has the wrong time."""
 _AT_MOST_EVERY_S: Final = 60.0
 Make = Callable[[Db], Iterable[DeleteBody]]
 
@@ -35,6 +39,9 @@ class Deleting:
         self._node = node
         self._kept_s = kept_s(settings.history_keep)
         self._changed = asyncio.Event()
+        self._ahead = SetAhead(node.clock)
+        self._first = True
+        self._put_off = False
 
     # -- what the user names
 
@@ -99,16 +106,25 @@ class Deleting:
             self._changed.clear()
             await self.sweep()
             await self.forget_changes()
+            every_s = _AGAIN_S if self._put_off else _EVERY_S
             try:
-                async with asyncio.timeout(min(_EVERY_S, max(self._kept_s or _EVERY_S, _AT_MOST_EVERY_S))):
+                async with asyncio.timeout(min(every_s, max(self._kept_s or _EVERY_S, _AT_MOST_EVERY_S))):
                     await self._changed.wait()
             except TimeoutError:
                 continue
 
     async def sweep(self) -> int:
-        """Delete what was first held here longer ago than messages are kept; return how many conversations it concerned."""
+        """Delete what was first held here longer ago than messages are kept; return how many conversations it concerned.
+
+        Not where the clock may be wrong: it is looked at again then after an hour.
+        """
         node = self._node
-        if self._kept_s is None or node.old_copy:
+        try:
+            self._put_off = await self._in_doubt()
+        except P2pmsgError as error:
+            _log.warning("old messages could not be looked for: %s", error)
+            return 0
+        if self._kept_s is None or node.old_copy or self._put_off:
             return 0
         before_ms = node.clock.wall_ms() + node.links.clock_ahead_ms() - self._kept_s * 1000
 
@@ -123,6 +139,19 @@ class Deleting:
         if found:
             _log.info("messages older than history.keep were deleted in %d conversations", found)
         return found
+
+    async def _in_doubt(self) -> bool:
+        """Say whether the clock has leapt ahead since the last call, or before the first: if that was a mistake, all would be gone."""
+        ahead_ms, slack_ms = self._ahead.by_ms(), limits.CLOCK_AHEAD_MS
+        if self._first and self._kept_s is not None:
+            newest_ms = await self._node.storage.ask(erasing.newest_ms)
+            ahead_ms, slack_ms = self._node.clock.wall_ms() - (newest_ms or self._node.clock.wall_ms()), _AWAY_MS
+            self._first = False
+        if ahead_ms <= slack_ms:
+            return False
+        if self._kept_s is not None:
+            _log.warning("the clock is %d min ahead of what it was: old messages are deleted later", ahead_ms // 60_000)
+        return True
 
     async def forget_changes(self) -> None:
         """Drop the changes that are older than they are kept, some at a time: others need the database, too."""

@@ -162,6 +162,12 @@ def everything(db: Db, conversation: ConversationId) -> list[DeleteBody]:
     return logs + [DeleteBody(conversation, [], list(some)) for some in _parts(lines, limits.DELETED_EVENTS)]
 
 
+def newest_ms(db: Db) -> int | None:
+    """Return when the last event was stored here, by my clock; None where there is none."""
+    row = db.execute("SELECT held_ms FROM event ORDER BY number DESC LIMIT 1").fetchone()
+    return None if row is None else int(row[0])
+
+
 def older_than(db: Db, before_ms: int) -> list[DeleteBody]:
     """Return the deletions of what was first held here before a time by my clock, and is not still to be delivered.
 

@@ -15,7 +15,7 @@ from p2pmsg.daemon.deleting import Deleting
 from p2pmsg.daemon.relations import Relations
 from p2pmsg.errors import Ambiguous, ConfirmationNeeded, ContactNotFound, MessageNotFound, NotPermitted, UsageError
 from p2pmsg.rpc import api
-from p2pmsg.storage import doors, feed, queries
+from p2pmsg.storage import doors, erasing, feed, queries
 from tests.unit.nodes import PAIR_KEY, House, moved_in, neighbours, settle
 from tests.unit.people import Person
 from tests.unit.shelves import direct
@@ -222,6 +222,46 @@ async def test_what_is_old_goes_and_what_is_new_stays() -> None:
         assert await of(ann, "90d").sweep() == 0
 
 
+async def test_a_clock_that_leaps_ahead_deletes_nothing_at_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    async with neighbours(ANN, BOB) as (ann, _):
+        await ann.send("kept", wait="delivered")
+        keeping, clock = of(ann, "7d"), ann.node.clock
+        assert await keeping.sweep() == 0
+        was = clock.wall_ms
+        monkeypatch.setattr(clock, "wall_ms", lambda: was() + 3650 * DAY_MS)
+        assert await keeping.sweep() == 0 and keeping._put_off and "ahead of what it was" in caplog.text
+        monkeypatch.setattr(clock, "wall_ms", was)  # somebody has set it right
+        assert await keeping.sweep() == 0 and not keeping._put_off and await texts(ann) == ["kept"]
+        monkeypatch.setattr(clock, "wall_ms", lambda: was() + 3650 * DAY_MS)
+        assert (await keeping.sweep(), await keeping.sweep()) == (0, 1)  # it stays so: then it counts
+
+
+async def test_a_start_with_a_clock_far_ahead_deletes_nothing_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with neighbours(ANN, BOB) as (ann, _):
+        await ann.send("kept", wait="delivered")
+        was = ann.node.clock.wall_ms
+        monkeypatch.setattr(ann.node.clock, "wall_ms", lambda: was() + 31 * DAY_MS)
+        keeping, looked = of(ann, "7d"), asyncio.Event()
+        monkeypatch.setattr(deleting, "_AGAIN_S", 0.01)
+        monkeypatch.setattr(deleting, "_AT_MOST_EVERY_S", 0.01)
+        sweep = keeping.sweep
+
+        async def counted() -> int:
+            found.append(await sweep())
+            looked.set()
+            return found[-1]
+
+        found: list[int] = []
+        monkeypatch.setattr(keeping, "sweep", counted)
+        task = asyncio.get_running_loop().create_task(keeping.keep_clean())
+        async with asyncio.timeout(5):
+            while len(found) < 2:
+                looked.clear()
+                await looked.wait()
+        task.cancel()
+        assert found == [0, 1] and await texts(ann) == []
+
+
 async def test_for_ever_is_for_ever_and_what_is_undelivered_stays() -> None:
     house = alone()
     await house.send("old")
@@ -260,12 +300,15 @@ async def test_it_looks_at_once_daily_and_when_the_setting_changes(monkeypatch: 
 
 async def test_a_database_that_fails_stops_no_round(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     house = alone()
+    aged(house, 0)
 
     async def run_write(job: object, *, room_bytes: int = 1) -> None:
         raise NotPermitted("no")
 
     monkeypatch.setattr(house.node, "run_write", run_write)
     assert await of(house, "1d").sweep() == 0 and "could not be deleted" in caplog.text
+    monkeypatch.setattr(erasing, "newest_ms", refuses)
+    assert await of(house, "1d").sweep() == 0 and "could not be looked for" in caplog.text
 
 
 async def test_the_daily_round_drops_old_changes(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
@@ -283,6 +326,10 @@ async def test_the_daily_round_drops_old_changes(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(feed, "prune", fails)
     await of(house).forget_changes()
     assert "could not be dropped" in caplog.text
+
+
+def refuses(db: object) -> int:
+    raise NotPermitted("no")
 
 
 def fails(db: object, before_ms: int) -> bool:

@@ -208,6 +208,15 @@ def test_what_is_older_than_kept_goes_by_my_clock(ann: Shelf) -> None:
     assert shown(ann) == ["d", "e"] and erasing.older_than(ann.db, NOW - 5_000) == []
 
 
+def test_when_the_last_event_was_stored(ann: Shelf) -> None:
+    before = erasing.newest_ms(ann.db)
+    received(ann, "a")
+    ann.db.execute("UPDATE event SET held_ms = 7 WHERE number = (SELECT max(number) FROM event)")
+    assert (before, erasing.newest_ms(ann.db)) == (before, 7)
+    ann.db.execute("DELETE FROM event")
+    assert erasing.newest_ms(ann.db) is None
+
+
 def test_what_is_to_be_delivered_is_kept_whatever_its_age(ann: Shelf) -> None:
     first = ann.say(BOB, "first")
     ann.say(BOB, "second")

@@ -19,6 +19,7 @@ from p2pmsg.model.addresses import Address, Interface, Path
 from p2pmsg.network import dnssd, interfaces
 from p2pmsg.network.discovery import Listener
 from p2pmsg.network.endpoint import ANYWHERE, LOOPBACK, Endpoint
+from p2pmsg.protocol.messages import BYE
 from p2pmsg.storage import people as people_store
 from p2pmsg.storage.worker import Worker
 
@@ -103,6 +104,7 @@ class Surroundings(Listener):
         self._moved.set()
 
     def network_returned(self, slept_s: float) -> None:
+        self._leave_lost()
         self._endpoint.nudge(slept_s)
         self._node.network_returned()
 
@@ -110,6 +112,23 @@ class Surroundings(Listener):
         self._announcer.mdns_changed(problem)
 
     # -- inside
+
+    def _leave_lost(self) -> None:
+        """End the links whose own address is gone, so that others take their place at once: HELLO tells the peer what they replace.
+
+        One that this side dialled follows by itself to another address from which the peer is still on-link (RFC 9000, 9): in QUIC
+        only the dialler can move.
+        """
+        here = interfaces.present()
+        hosts = {host for interface in here for host, _ in (*interface.ipv4, *interface.ipv6)}
+        for link in self._node.linkage:
+            local = link.connection.local
+            if local is None or local in hosts or (link.connection.dialled and interfaces.on_link(link.address, here)):
+                continue
+            _log.info("link %d is left: %s is no address of this machine any more", link.number, local)
+            self._node.close(link.number, BYE)
+            if link.account is not None:
+                self._node.presence.moved(link.account, self._node.clock.now())
 
     async def _follow(self) -> None:
         while True:

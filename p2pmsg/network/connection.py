@@ -10,6 +10,7 @@ import asyncio
 import errno
 import math
 from collections.abc import Sequence
+from ipaddress import ip_address
 from typing import Final
 
 from aioquic.quic import events
@@ -78,6 +79,11 @@ class Connection:
     def interface(self) -> int:
         """Index of the interface that the peer's last packet came by; 0 where that is not known."""
         return self._local.interface if self._local is not None else 0
+
+    @property
+    def local(self) -> str | None:
+        """The own address that the peer's last packet came to; None where that is not known."""
+        return None if self._local is None else str(ip_address(self._local.address))
 
     @property
     def closed(self) -> bool:

@@ -48,6 +48,11 @@ def usable(allowed: Sequence[str] = ()) -> tuple[Interface, ...]:
     return chosen or tuple(interface for interface, _ in up if interface.loopback)
 
 
+def present() -> tuple[Interface, ...]:
+    """Return all interfaces that are up, whether they are to be used or not."""
+    return tuple(interface for interface, flags in _present() if flags & _UP)
+
+
 def interface_flags(name: str) -> int:
     """Return the flags of netdevice(7), 0 where the interface is gone."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:

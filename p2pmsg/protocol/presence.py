@@ -155,6 +155,12 @@ class Presence:
             rest_s = limits.REDIAL_EVERY_S * (1 << min(place.refusals, 4))
             place.dialling, place.redial, place.due = False, True, max(now, place.dialled + rest_s)
 
+    def moved(self, account: AccountId, now: float) -> None:
+        """A link ended because an address of mine is gone: its other end does not know, so the contact is sought as if just heard."""
+        if (whereabouts := self._contacts.get(account)) is not None:
+            for place in whereabouts.places.values():
+                place.due, place.redial = now, False
+
     def network_changed(self, reachable: Iterable[AccountId], now: float) -> None:
         """Addresses of mine changed: everybody not linked is tried again soon, wherever they were."""
         for account in reachable:

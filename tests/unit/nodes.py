@@ -43,6 +43,7 @@ class Wire:
     dialled: bool = False
     number: LinkNumber = field(default_factory=lambda: LinkNumber(next(_numbers)))
     interface: int = 2
+    local: str | None = None
     rtt_ms: float | None = 1.0
     last_heard: float = 0.0
     written: bytes = b""

@@ -102,7 +102,7 @@ async def test_answer_comes_from_the_address_dialled() -> None:
         assert mine.remote.host == "127.0.0.2"
         mine.write(frame(b"hello"))
         await bob.frames.get()
-        assert theirs.interface == socket.if_nametoindex("lo")
+        assert theirs.interface == socket.if_nametoindex("lo") and theirs.local == "127.0.0.2"
 
 
 async def test_new_epoch_shows_another_certificate() -> None:

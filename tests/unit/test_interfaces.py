@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from p2pmsg.model.addresses import Address, Interface
 from p2pmsg.network import interfaces
-from p2pmsg.network.interfaces import acceptable, network_ids, on_link, usable
+from p2pmsg.network.interfaces import acceptable, network_ids, on_link, present, usable
 
 LO = Interface("lo", 1, (("127.0.0.1", 8),), (("::1", 128),), loopback=True)
 ETH0 = Interface("eth0", 2, (("10.77.0.5", 24),), (("2001:db8:1::5", 64), ("fe80::5", 64)))
@@ -140,6 +140,11 @@ UP, MULTICAST, LOOPBACK, POINT_TO_POINT = 0x1, interfaces._MULTICAST, 0x8, 0x10
 def test_local_networks_are_used_and_loopback_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     pretend(monkeypatch, (LO, UP | LOOPBACK), (ETH0, UP | MULTICAST), (WIFI, UP | MULTICAST))
     assert usable() == (ETH0, WIFI)
+
+
+def test_present_is_what_is_up_used_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, (LO, UP | LOOPBACK), (ETH0, MULTICAST), (TUNNEL, UP | POINT_TO_POINT))
+    assert present() == (LO, TUNNEL)
 
 
 def test_an_interface_that_is_down_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:

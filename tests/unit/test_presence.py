@@ -211,3 +211,24 @@ def test_where_a_contact_may_be_is_told() -> None:
     who.dial_ended(BOB, HERE, 1.0, refused=True)
     assert who.places(BOB) == [Whereabout(THERE, Path.BEACON, 0), Whereabout(HERE, Path.MDNS, 1)]
     assert who.places(CARL) == []
+
+
+def test_who_was_linked_by_an_address_of_mine_that_is_gone_is_sought_at_once_and_with_repetitions() -> None:
+    who = presence()
+    who.sighted(BOB, [THERE], Path.MDNS, 0.0)
+    who.link_opened(BOB, HERE, Path.MDNS, 0.0)
+    who.link_closed(BOB, HERE, 1.0, said_goodbye=True)
+    assert who.poll(1.0) == []
+    who.moved(BOB, 1.0)
+    who.moved(CARL, 1.0)
+    assert sorted((dial.address, dial.redial) for dial in who.poll(1.0)) == [(HERE, False), (THERE, False)]
+
+
+def test_a_sweep_is_asked_for_and_no_setting_switches_it() -> None:
+    who = presence(paths=frozenset())
+    who.sighted(BOB, [HERE], Path.SWEEP, 0.0)
+    assert [dial.path for dial in who.poll(0.0)] == [Path.SWEEP]
+    who.link_opened(BOB, HERE, Path.SWEEP, 0.0)
+    who.dial_ended(BOB, HERE, 0.0)
+    who.link_closed(BOB, HERE, 1.0, said_goodbye=False)
+    assert [dial.path for dial in who.poll(60.0)] == [Path.SWEEP]

@@ -12,10 +12,12 @@ import pytest
 
 from p2pmsg.config.settings import Settings
 from p2pmsg.daemon import surroundings
+from p2pmsg.daemon.linkage import Link
 from p2pmsg.daemon.surroundings import Surroundings
 from p2pmsg.errors import MdnsUnavailable, NotPermitted
-from p2pmsg.model.addresses import Address, Interface
+from p2pmsg.model.addresses import Address, Interface, Path
 from p2pmsg.network.endpoint import ANYWHERE, LOOPBACK
+from p2pmsg.protocol.messages import BYE
 from p2pmsg.storage import people as people_store
 from tests.unit.nodes import House, Wire, moved_in, settle
 from tests.unit.people import Person
@@ -37,6 +39,7 @@ class Place:
         self.bound: list[tuple[Sequence[str], int]] = []
         self.taken: set[int] = set()
         monkeypatch.setattr(surroundings.interfaces, "usable", lambda allowed: self.found)
+        monkeypatch.setattr(surroundings.interfaces, "present", lambda: self.found)
         monkeypatch.setattr(surroundings.interfaces, "network_ids", lambda found, patience: {i.name: f"net of {i.name}" for i in found})
         self.house = House(ANN, shelf=moved_in(ANN, BOB)).start()
         self.house.endpoint.bind = self.bind  # type: ignore[attr-defined]
@@ -182,6 +185,29 @@ async def test_where_the_network_may_be_back_links_are_asked_and_who_is_away_is_
         place.here.network_returned(3600.0)
         assert place.house.endpoint.nudges == [3600.0]
         await place.until(lambda: len(place.dialled) == 2)
+
+
+@pytest.mark.parametrize(
+    ("local", "remote", "dialled", "left"),
+    [
+        ("10.0.0.1", BOBS, False, False),
+        ("10.0.0.5", BOBS, False, True),
+        ("10.0.0.5", BOBS, True, False),
+        ("10.9.0.5", Address("10.9.0.9", 40_000), True, True),
+        ("fe80::1", Address("fe80::9", 40_000, 2), False, False),
+        ("fe80::7", Address("fe80::9", 40_000, 2), False, True),
+        (None, BOBS, False, False),
+    ],
+)
+async def test_a_link_whose_own_address_is_gone_is_left_unless_it_can_move(
+    monkeypatch: pytest.MonkeyPatch, local: str | None, remote: Address, dialled: bool, left: bool
+) -> None:
+    place = Place(monkeypatch, HOME)
+    node = place.house.node
+    wire = Wire(remote, node.linkage, dialled=dialled, local=local)
+    node.linkage.dialled(Link(wire, Path.INCOMING, None))  # type: ignore[arg-type]
+    place.here.network_returned(0.0)
+    assert (wire.closed == BYE) == left and (node.linkage.get(wire.number) is None) == left
 
 
 # -- static peers

@@ -28,6 +28,7 @@ from p2pmsg.errors import (
 )
 from p2pmsg.model.ids import AccountId
 from p2pmsg.network.announcements import Announcement
+from p2pmsg.protocol.messages import BYE
 from p2pmsg.rpc import api
 from p2pmsg.rpc.connection import Call
 
@@ -38,6 +39,8 @@ RECENT_S = 5.0
 """Who was heard so shortly before a look counts, too: an answer that was just given is not given again."""
 _LOOK_S = 0.5
 _PREFIX_MIN = 4
+_WAITS_THERE = "Your request waits there. Ask them to type: p2pmsg contact requests"
+_WAITS_HERE = "Their request waits here: p2pmsg contact requests"
 
 
 class Encounters:
@@ -127,7 +130,12 @@ class Encounters:
         timeout_s = limits.COMPARE_TIMEOUT_S if params.timeout_s is None else params.timeout_s
         until = self._node.clock.now() + timeout_s
         if (request := self._asks_already(word)) is not None:
-            return self._shown(await self._compare(request, call, name))
+            try:
+                async with asyncio.timeout(timeout_s):
+                    return self._shown(await self._compare(request, call, name))
+            except TimeoutError as error:
+                self._take_back(request)
+                raise _not_in_time(request.row.nickname, _WAITS_HERE) from error
         found = await self._find(word, min(RECENT_S, timeout_s))
         return self._shown(await self._ask(found, name, call, until - self._node.clock.now()))
 
@@ -142,24 +150,27 @@ class Encounters:
 
         Who asks me meanwhile is answered instead.
         """
-        nickname, compared = found.nickname or "", False
+        nickname, waits, answered = found.nickname or "", None, None
         try:
             async with asyncio.timeout(timeout_s):
                 while True:
                     if (request := await self._asks(found)) is not None:
+                        answered, waits = request, _WAITS_HERE
                         return await self._compare(request, call, name)
                     attempt = Attempt(self._node, nickname, name, goes_first=self._goes_first(found))
                     try:
                         if (admitted := await attempt.dial(self._announcer.addresses_of(found))) is not None:
-                            compared = True
+                            waits = _WAITS_THERE
                             return await self._confirmed(attempt, *admitted, call)
                     finally:
                         attempt.leave()
                     await asyncio.sleep(AGAIN_S)
                     if found.nonce not in {each.nonce for each in self._announcer.nearby(0.0)}:
-                        raise _not_in_time(nickname, compared)
+                        raise _not_in_time(nickname, waits)
         except TimeoutError as error:
-            raise _not_in_time(nickname, compared) from error
+            if answered is not None:
+                self._take_back(answered)
+            raise _not_in_time(nickname, waits) from error
 
     async def _asks(self, found: Announcement) -> Request | None:
         """Return the request of a visible node, once it is known who asks; None where it does not ask."""
@@ -221,9 +232,14 @@ class Encounters:
         link, tell = request.link, partial(settle, outcome)
         assert link is not None and request.strings is not None
         link.name = name or link.name
+
+        def consent() -> None:
+            request.agreed = True
+            self._node.linkage.consent(link.number)
+
         request.ended.append(tell)
         try:
-            await confirm(call, request.strings, outcome, partial(self._node.linkage.consent, link.number))
+            await confirm(call, request.strings, outcome, consent)
         except SasMismatch as error:
             self._node.visibility.forget(request, error)
             self._node.linkage.refuse(link.number)
@@ -232,6 +248,11 @@ class Encounters:
             request.ended.remove(tell)
         assert link.account is not None
         return link.account
+
+    def _take_back(self, request: Request) -> None:
+        """My yes counts no longer than the command waits: the link ends, and with it what was said on it."""
+        if request.agreed and request.link is not None and request.link.peering is None:
+            self._node.linkage.close(request.link.number, BYE)
 
     async def _seen(self, request: Request) -> Announcement | None:
         """Return the visible node of whoever asked, if he can be seen now, and is the only one of that name."""
@@ -285,8 +306,8 @@ class Encounters:
         return found[0]
 
 
-def _not_in_time(nickname: str, compared: bool) -> P2pmsgError:
-    if compared:
-        waits = "Your request waits there. Ask them to type: p2pmsg contact requests"
+def _not_in_time(nickname: str, waits: str | None) -> P2pmsgError:
+    """Return what happened; `waits` says whose request is left where the two have compared."""
+    if waits is not None:
         return TimedOut(f"{nickname} has not said yes in time. Nothing was stored.", hint=waits)
     return PeerUnreachable(f"{nickname} lets nobody in now. Nothing was stored.", hint="p2pmsg contact nearby shows who is visible now.")

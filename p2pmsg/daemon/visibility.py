@@ -47,6 +47,8 @@ class Request:
     """What is to be compared, while the stranger is there."""
     remote: Address | None = None
     since: float = 0.0
+    agreed: bool = False
+    """My user said on this link that he sees the same."""
     said_no: bool = False
     """The stranger said that the strings differ, or his machine proved it."""
     ended: list[Callable[[P2pmsgError | None], None]] = field(default_factory=list)
@@ -150,7 +152,7 @@ class Visibility:
         self.known.set()
         request = self._place_of(link.address, compare.nick)
         request.link, request.strings, request.remote = link, compare.strings, link.address
-        request.since, request.said_no = self._node.clock.now(), False
+        request.since, request.said_no, request.agreed = self._node.clock.now(), False, False
         self._record(request)
         for tell in list(self.asked):
             tell(request)

@@ -360,6 +360,34 @@ async def test_who_waits_for_somebody_to_ask_again_hears_that_he_was_declined(wh
         assert isinstance(accepting.result(), SasMismatch if when == "waiting" else RequestNotFound)
 
 
+async def test_who_answers_one_who_asks_waits_no_longer_than_he_said() -> None:
+    async with nearby(ANN, BOB) as (ann, bob):
+        await ann.visible()
+        await bob.visible()
+        async with asyncio.TaskGroup() as tasks:
+            asking = tasks.create_task(outcome(bob.add("Ann", Asked(None))))
+            request = await ann.asked_by("Bob")
+            late = await outcome(ann.add("Bob", Asked(), timeout_s=0.05))
+            assert isinstance(late, TimedOut) and "waits here" in late.hint
+            assert await ann.asked_by("Bob", live=False) == request  # her yes does not count any more
+        assert isinstance(asking.result(), PeerUnreachable) and nothing_stored(ann, bob)
+
+
+async def test_who_answers_by_an_id_one_who_asks_waits_no_longer_either() -> None:
+    async with nearby(ANN, BOB) as (ann, bob):
+        await ann.visible()
+        await bob.visible()
+        async with asyncio.TaskGroup() as tasks:
+            asking = tasks.create_task(outcome(bob.add("Ann", Asked(None))))
+            request = await ann.asked_by("Bob")
+            unanswered = await outcome(ann.add(shown(bob).nonce.hex(), Asked(None), timeout_s=0.05))
+            assert isinstance(unanswered, TimedOut) and "waits here" in unanswered.hint
+            late = await outcome(ann.add(shown(bob).nonce.hex(), Asked(), timeout_s=0.05))
+            assert isinstance(late, TimedOut)
+            assert await ann.asked_by("Bob", live=False) == request
+        assert isinstance(asking.result(), PeerUnreachable) and nothing_stored(ann, bob)
+
+
 async def test_a_whole_id_is_nobodys_name() -> None:
     async with nearby(ANN, BOB) as (ann, bob):
         await ann.visible()

@@ -398,4 +398,7 @@ def file_faults(path: str | os.PathLike[str]) -> Iterator[None]:
         where = error.filename if isinstance(error.filename, str) else os.fspath(path)
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageFull(f"{where} could not be written: the disk is full.") from error
+        if error.errno in (errno.ENOLCK, errno.EOPNOTSUPP):
+            said = f"{where} cannot be locked, which keeps two processes apart: its file system has no locks."
+            raise HomeUnusable(said, hint="Set P2PMSG_HOME to a folder on a local disk.") from error
         raise HomeUnusable(f"{where} cannot be used: {error.strerror or error}.") from error

@@ -17,7 +17,7 @@ from p2pmsg.config import limits
 from p2pmsg.config import settings as settings_file
 from p2pmsg.config.settings import Settings
 from p2pmsg.crypto import kem, vault
-from p2pmsg.daemon import firewall_programs, home, lock
+from p2pmsg.daemon import firewall_programs, home, linux, lock
 from p2pmsg.daemon.home import Profile
 from p2pmsg.daemon.rows import Row, merged
 from p2pmsg.errors import Ambiguous, DaemonOtherVersion, NoDaemon, NotFound, P2pmsgError
@@ -129,7 +129,10 @@ def _home(profile: Profile) -> Row:
     except OSError as error:
         detail = f"{profile.folder} cannot be written to: {error.strerror}."
         return Row("home", False, detail, "Mount its disk for writing, or set P2PMSG_HOME to a folder that can be written to.")
-    return Row("home", True, f"{profile.folder} is mine, and can be written to.")
+    said = f"{profile.folder} is mine, and can be written to."
+    if (kind := linux.REMOTE.get(linux.file_system_type(profile.folder))) is not None:
+        return Row("home", None, f"{said} It lies on {kind}, which other machines may share.", _ONE_MACHINE)
+    return Row("home", True, said)
 
 
 def _settings(profile: Profile) -> tuple[Settings, Row]:
@@ -214,3 +217,6 @@ def _not_dropped(row: Row) -> Row:
     if row.check != "multicast" or row.ok is not False:
         return row
     return replace(row, ok=None, detail="The contacts linked here were not heard by mDNS, others were.", hint="")
+
+
+_ONE_MACHINE = "Run the daemon on one machine alone: another one may not see its lock. A folder on a local disk is safer."

@@ -6,6 +6,7 @@ Makes folders; knows nothing of what the files hold. The rules are those of the 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import socket
@@ -153,9 +154,20 @@ def _fits(path: Path) -> bool:
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
             return False
         _close_to_others(folder)
-        return os.access(folder, os.W_OK | os.X_OK)
+        return os.access(folder, os.W_OK | os.X_OK) and _takes_sockets(path)
     except OSError:
         return False
+
+
+def _takes_sockets(path: Path) -> bool:
+    """Say whether the file system lets a socket be made there, as not all do; one that is there tells it, too."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind(os.fspath(path))
+        except OSError as error:
+            return error.errno == errno.EADDRINUSE
+    path.unlink()
+    return True
 
 
 def _answers(path: Path) -> bool:

@@ -94,15 +94,15 @@ class Lock:
 
 
 def is_held(profile: Profile) -> bool:
-    """Say whether a living process holds the profile's lock."""
+    """Say whether a living process holds the profile's lock; where the file system has no locks nobody does."""
     try:
         descriptor = os.open(profile.lock, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+    except OSError as error:
+        return isinstance(error, BlockingIOError)
     finally:
         os.close(descriptor)
     return False
@@ -147,6 +147,7 @@ def _open_and_wait(path: Path, made: list[Path]) -> int:
         except FileNotFoundError:
             pass
         except BaseException:
+            _unlink(made)
             os.close(descriptor)
             raise
         os.close(descriptor)

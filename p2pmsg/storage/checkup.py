@@ -31,6 +31,8 @@ def look(path: Path, key: bytes) -> str:
     _check_writable(path)
     try:
         size = path.stat().st_size
+        if _journal(path).exists() and not faults.shares_memory(path.parent):
+            return f"It can be written to; {size / 1_000_000:.1f} MB. Only the daemon looks into it: this file system shares no memory."
         with _opened(path, key) as connection:
             _look_inside(connection, whole=size <= CHECKED_BYTES)
     except sqlite.Error as error:
@@ -50,10 +52,14 @@ def names(path: Path, key: bytes) -> set[str]:
     return found
 
 
+def _journal(path: Path) -> Path:
+    return path.with_name(f"{path.name}-wal")
+
+
 @contextlib.contextmanager
 def _opened(path: Path, key: bytes) -> Iterator[sqlite.Connection]:
     # Without a journal nobody has it open; "immutable" then keeps SQLite from making one.
-    how = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
+    how = "mode=ro" if _journal(path).exists() else "immutable=1"
     connection = sqlite.connect(f"{path.absolute().as_uri()}?{how}", uri=True, isolation_level=None, timeout=_BUSY_S)
     try:
         connection.execute("PRAGMA cipher_log_level = NONE")

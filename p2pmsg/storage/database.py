@@ -137,7 +137,10 @@ def _open_sound(path: Path, key: bytes) -> Db:
 
 
 def connect(path: Path | str, key: bytes) -> Db:
-    """Return a connection under a raw 32-byte key, which nothing has tried yet; a file that is missing is made, 0600."""
+    """Return a connection under a raw 32-byte key, which nothing has tried yet; a file that is missing is made, 0600.
+
+    Where the file system shares no memory the journal's index is kept in the process, and nobody else can read beside it.
+    """
     if len(key) != 32:
         raise ValueError("the key of a database has 32 bytes")
     if isinstance(path, Path):
@@ -145,6 +148,8 @@ def connect(path: Path | str, key: bytes) -> Db:
     connection = sqlite.connect(str(path), isolation_level=None, check_same_thread=False, timeout=_BUSY_S, cached_statements=_STATEMENTS)
     connection.execute("PRAGMA cipher_log_level = NONE")
     connection.execute(f"PRAGMA key = \"x'{key.hex()}'\"")
+    if isinstance(path, Path) and not faults.shares_memory(path.parent):
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
     return Db(connection, strict=True, execute_plugins=False)
 
 

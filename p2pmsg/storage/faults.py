@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import mmap
 import os
+import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +14,7 @@ from p2pmsg.storage.cipher import sqlite
 
 _NO_ROOM_BYTES: Final = 1 << 20
 """Below this an I/O error is one of a full disk: SQLite reports some of them (shared memory, fsync) as such."""
+_TRIED_BYTES: Final = 1 << 16
 _BUSY, _READONLY, _IOERR, _CORRUPT, _FULL, _CANTOPEN, _NOTADB = 5, 8, 10, 11, 13, 14, 26
 
 
@@ -23,6 +26,24 @@ def free_bytes(folder: Path) -> int:
     """
     room = os.statvfs(folder)
     return room.f_bavail * room.f_frsize
+
+
+def shares_memory(folder: Path) -> bool:
+    """Say whether processes can share memory by a file of this folder, as those that read a database with a journal do.
+
+    Some network file systems do not let them. A folder that takes no file counts as one that does: that is told by others.
+    """
+    try:
+        file = tempfile.TemporaryFile(dir=folder, prefix="p2pmsg-")
+    except OSError:
+        return True
+    with file:
+        try:
+            file.truncate(mmap.PAGESIZE)
+            mmap.mmap(file.fileno(), mmap.PAGESIZE).close()
+        except OSError as error:
+            return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+    return True
 
 
 def is_damage(error: sqlite.Error) -> bool:
@@ -62,7 +83,13 @@ def _code(error: sqlite.Error) -> int:
 
 
 def _no_room(folder: Path | None) -> bool:
+    """Say whether the disk is full, or so much of it as this user may fill: only writing tells of a quota."""
     try:
-        return folder is not None and free_bytes(folder) < _NO_ROOM_BYTES
-    except OSError:
-        return False
+        if folder is None or free_bytes(folder) < _NO_ROOM_BYTES:
+            return folder is not None
+        with tempfile.TemporaryFile(dir=folder, prefix="p2pmsg-", buffering=0) as file:
+            file.write(bytes(_TRIED_BYTES))
+            os.fsync(file.fileno())
+    except OSError as error:
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import resource
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,19 @@ def test_what_the_disk_did_has_an_error_of_ours(tmp_path: Path, code: int, expec
 def test_an_io_error_on_a_full_disk_is_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(faults, "free_bytes", lambda folder: 0)
     assert isinstance(faults.translated(fault(10 | 4 << 8), tmp_path), StorageFull)
+
+
+def test_a_file_that_may_grow_no_more_is_no_full_disk(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        assert isinstance(faults.translated(fault(10), tmp_path), StorageFailed)  # EFBIG is no quota
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_local_folder_shares_memory_and_one_that_is_not_there_is_told_by_others(tmp_path: Path) -> None:
+    assert faults.shares_memory(tmp_path) and faults.shares_memory(tmp_path / "gone")
 
 
 def test_a_fault_of_our_sql_stays_what_it_is() -> None:

@@ -128,6 +128,9 @@ INVITE_VALID_S = 600.0
 INVITE_VALID_MAX_S = 7 * 86400.0
 INVITE_ENDED_KEPT_S = 86400.0
 INVITE_REPEAT_S = 90 * 86400.0
+"""For so long who used an invite may come with it again: our answer may have been lost."""
+GATE_RETIRED_S = 90 * 86400.0
+"""A pair's gate key that a newer one has replaced opens for so long."""
 
 # -- nearby
 NICK_BYTES = 64

@@ -14,12 +14,13 @@ from p2pmsg.daemon import names, objects
 from p2pmsg.daemon.clock import SetAhead
 from p2pmsg.daemon.node import Node
 from p2pmsg.daemon.objects import Json
+from p2pmsg.daemon.peering import change_doors
 from p2pmsg.errors import ConfirmationNeeded, MessageNotFound, P2pmsgError, UsageError
 from p2pmsg.model.ids import ConversationId
 from p2pmsg.protocol.bodies import DeleteBody
 from p2pmsg.rpc import api
 from p2pmsg.rpc.connection import Call
-from p2pmsg.storage import erasing, feed, queries
+from p2pmsg.storage import doors, erasing, feed, queries
 from p2pmsg.storage.cipher import Db
 from p2pmsg.storage.queries import MessageRow
 
@@ -97,8 +98,9 @@ class Deleting:
             self._changed.set()
 
     async def keep_clean(self) -> None:
-        """Delete what is older than `history.keep`, and what `watch` need not tell any more: at once, once a day, and when the setting
-        changes; until cancelled.
+        """Delete what is older than `history.keep`, what `watch` need not tell any more, and gate keys that open nothing more.
+
+        At once, once a day, and when the setting changes; until cancelled.
 
         More often, at most every minute, where messages are kept for less than a day: none lives for more than twice its time.
         """
@@ -106,6 +108,7 @@ class Deleting:
             self._changed.clear()
             await self.sweep()
             await self.forget_changes()
+            change_doors(self._node, partial(doors.purge, now_ms=self._node.clock.wall_ms()))
             every_s = _AGAIN_S if self._put_off else _EVERY_S
             try:
                 async with asyncio.timeout(min(every_s, max(self._kept_s or _EVERY_S, _AT_MOST_EVERY_S))):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from p2pmsg.config import limits
 from p2pmsg.crypto import chain
 from p2pmsg.daemon.linkage import Link
-from p2pmsg.daemon.peering import Committed, commit_peering
+from p2pmsg.daemon.peering import Committed, commit_peering, confirm_gate
 from p2pmsg.errors import PeerMisbehaved
 from p2pmsg.model.gates import Ended, Purpose
 from p2pmsg.model.ids import DeviceId, short
@@ -98,6 +98,7 @@ class LinkEvents:
         if peering.account not in node.people.contacts:  # removed while the handshake went on
             node.close(link.number, REFUSED)
             return
+        confirm_gate(node, peering)
         now, wall = node.clock.now(), node.clock.wall_ms()
         ahead_ms = hello.clock_ms - wall
         opened = Opened(link.number, peering.account, peering.device_id, hello.instance, peering.dialled, ahead_ms, link.id)

@@ -225,9 +225,9 @@ class Node:
         return self.presence.seeking(self.clock.now())
 
     def refused(self, account: AccountId, gate: GateRow) -> None:
-        """A dial under this gate was refused: the next one uses the row before. Further refusals of the same row change nothing more."""
+        """A dial under this gate was refused: the next one uses another row. Further refusals of the same row change nothing more."""
         turn = self._refusals.get(account, 0)
-        if self.people.gate_to(account, turn) == gate:
+        if (tried := self.people.gate_to(account, turn)) is not None and tried.key == gate.key:
             self._refusals[account] = turn + 1
 
     def accepted(self, account: AccountId) -> None:

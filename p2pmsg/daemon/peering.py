@@ -1,9 +1,13 @@
-"""What becoming contacts stores, in one transaction, before the other side hears of it (handshake cases B and C)."""
+"""What becoming contacts stores, in one transaction, before the other side hears of it (handshake cases B and C).
+
+And what becomes of gate keys afterwards.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from p2pmsg.crypto import gates
 from p2pmsg.model.accounts import Contact, Trust
@@ -59,8 +63,32 @@ def commit_peering(db: Db, *, node: Node, peering: Peering, name: str | None, no
     event = node.write(db, people.own(), body)
     gate = gates.pair_gate(peering.pair_key, people.me.account, account)
     doors.add_pair(db, gate, account, now_ms)
+    if peering.dialled:  # the other side has stored it before its WELCOME; whether I have it shows my HELLO
+        doors.confirm_pair(db, gate, now_ms)
     contact = people_store.contact(db, account)
     return Committed(contact, doors.gates(db, 0), ranges.tips(db).get(people.direct(account).id, {}), event)
+
+
+def confirm_gate(node: Node, peering: Peering) -> None:
+    """A link has opened, so its peer holds the pair's gate key that it was opened under or that was made on it: older ones retire."""
+    people, account = node.people, peering.account
+    key = peering.gate.key if peering.pair_key is None else gates.pair_gate(peering.pair_key, people.me.account, account)
+    if people.replaces(account, key):
+        change_doors(node, partial(doors.confirm_pair, key=key, now_ms=node.clock.wall_ms()))
+
+
+def change_doors(node: Node, change: Callable[[Db], None]) -> None:
+    """Have gate keys changed in storage, and take the result on. What cannot be stored is left as it is until the next occasion."""
+
+    def job(db: Db) -> tuple[GateRow, ...]:
+        change(db)
+        return doors.gates(db, 0)
+
+    def done(result: Any) -> None:
+        if not isinstance(result, BaseException):
+            node.people.gates = result
+
+    node.storage.submit(job, done)
 
 
 def _spend(db: Db, peering: Peering, now_ms: int) -> Ended | None:

@@ -84,9 +84,18 @@ class People:
         return row.purpose is Purpose.INVITE and row.ended is None and self.invite_ends.get(row.reference, float("-inf")) < now
 
     def gate_to(self, account: AccountId, turn: int) -> GateRow | None:
-        """Return the gate row to dial a contact with: the newest, after refusals the ones before it in turn."""
+        """Return the gate row to dial a contact with: the one that he is known to hold, after refusals the others in turn.
+
+        First those that he may not hold yet, from the older to the newer, then retired ones, the newest first.
+        """
         rows = [row for row in self.gates if row.purpose is Purpose.PAIR and row.account == account]
+        rows = [row for row in reversed(rows) if not row.retired] + [row for row in rows if row.retired]
         return rows[turn % len(rows)] if rows else None
+
+    def replaces(self, account: AccountId, key: bytes) -> bool:
+        """Say whether a gate key, which a contact has just shown to hold, is newer than one by which he would be dialled."""
+        live = [row.key for row in self.gates if row.purpose is Purpose.PAIR and row.account == account and not row.retired]
+        return key in live[:-1]
 
     def may_link(self, account: AccountId, device: DeviceId) -> bool:
         """Say whether a device may have a link: not of somebody blocked, not one proven to have forked a log."""

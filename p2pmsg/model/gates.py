@@ -31,7 +31,10 @@ class Ended(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class GateRow:
-    """A gate key: live, retired, or of an ended invite, which is kept to answer GONE."""
+    """A gate key: live, retired, or of an ended invite, which is kept to answer GONE.
+
+    Of a pair's live keys the oldest is the one that the other side is known to hold; where there are newer ones, it has not said so yet.
+    """
 
     key: bytes = field(repr=False)
     purpose: Purpose
@@ -40,6 +43,8 @@ class GateRow:
     ended: Ended | None = None
     spent_by: AccountId | None = None
     """Who used the invite; he may come again, as our WELCOME may have been lost."""
+    retired: bool = False
+    """Replaced by a newer key of the pair that the other side is known to hold; still good for who lags behind."""
     reference: str = ""
     """The row's name in storage."""
 

@@ -25,8 +25,17 @@ class InviteRow:
 
 
 def add_pair(db: Db, key: bytes, account: AccountId, now_ms: int) -> None:
-    """Store the gate key of a pair; the ones before stay, so that a peer who did not hear of the new one gets in."""
+    """Store the gate key of a pair; the ones before stay live until `confirm_pair`, as the other side may never hear of this one."""
     _add(db, key, Purpose.PAIR, numbers.number_of_account(db, account), "", now_ms, None)
+
+
+def confirm_pair(db: Db, key: bytes, now_ms: int) -> None:
+    """Retire the pair's gate keys that are older than this one: the other side has shown that it holds it."""
+    db.execute(
+        """UPDATE gate SET retired_ms = ?2 WHERE purpose = 'PAIR' AND retired_ms IS NULL
+        AND account = (SELECT account FROM gate WHERE key = ?1) AND number < (SELECT number FROM gate WHERE key = ?1)""",
+        (key, now_ms),
+    )
 
 
 def add_invite(db: Db, key: bytes, invite: str, now_ms: int, expires_ms: int) -> None:
@@ -48,19 +57,20 @@ def end_invite(db: Db, invite: str, how: Ended, now_ms: int) -> None:
 
 
 def gates(db: Db, now_ms: int) -> tuple[GateRow, ...]:
-    """Return the rows that a dialler may hold, `limits.GATE_ROWS` at most: the newest first, but pairs before all invites.
+    """Return the rows that a dialler may hold, `limits.GATE_ROWS` at most: live pairs, retired ones, invites, of each the newest first.
 
-    So no number of invites shuts a contact out. An invite over its time counts as ended.
+    So no number of others shuts a contact out. An invite over its time counts as ended.
     """
     rows = db.execute(
-        """SELECT g.key, g.purpose, a.id, g.ended, g.expires_ms <= ?, s.id, g.reference
+        """SELECT g.key, g.purpose, a.id, g.ended, g.expires_ms <= ?, s.id,
+            g.retired_ms IS NOT NULL, g.reference
         FROM gate g LEFT JOIN account a ON a.number = g.account LEFT JOIN account s ON s.number = g.spent_by
-        ORDER BY g.purpose = 'INVITE', g.number DESC LIMIT ?""",
+        ORDER BY g.purpose = 'INVITE', g.retired_ms IS NOT NULL, g.number DESC LIMIT ?""",
         (now_ms, limits.GATE_ROWS),
     )
     return tuple(
-        GateRow(key, Purpose[purpose], account, _ended(ended, over), spent_by, reference)
-        for key, purpose, account, ended, over, spent_by, reference in rows
+        GateRow(key, Purpose[purpose], account, _ended(ended, over), spent_by, bool(retired), reference)
+        for key, purpose, account, ended, over, spent_by, retired, reference in rows
     )
 
 
@@ -93,7 +103,10 @@ def find_invite(db: Db, prefix: str, now_ms: int) -> InviteRow:
 
 
 def purge(db: Db, now_ms: int) -> None:
-    """Delete invites that have nothing more to answer: ended for a day, or used for so long that nobody comes back for them."""
+    """Delete what opens nothing more: invites that ended a day ago, or were used so long ago that nobody comes back for them; and pairs'
+    keys that were retired as long ago.
+    """
+    db.execute("DELETE FROM gate WHERE purpose = 'PAIR' AND retired_ms < ?", (now_ms - int(limits.GATE_RETIRED_S * 1000),))
     db.execute(
         "DELETE FROM gate WHERE purpose = 'INVITE' AND coalesce(ended_ms, expires_ms) < ? - iif(spent_by IS NULL, ?, ?)",
         (now_ms, int(limits.INVITE_ENDED_KEPT_S * 1000), int(limits.INVITE_REPEAT_S * 1000)),

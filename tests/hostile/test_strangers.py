@@ -13,10 +13,11 @@ from dataclasses import replace
 import pytest
 
 from p2pmsg.config import limits
-from p2pmsg.crypto import agreement, kem
+from p2pmsg.crypto import agreement, gates, kem
 from p2pmsg.model.gates import GateRow, Purpose
 from p2pmsg.model.ids import AccountId
 from p2pmsg.network import tls
+from p2pmsg.protocol.addresses import decode_invite
 from p2pmsg.protocol.handshake import Dialler, Identity
 from p2pmsg.protocol.messages import REFUSED, HandshakeCommand, SendBytes
 from p2pmsg.protocol.wire import FrameType, plain_frame
@@ -65,13 +66,22 @@ async def test_what_a_stranger_says_is_answered_by_0x100_alone(ann: Somebody, ki
 
 
 async def test_all_strangers_and_one_who_was_removed_see_the_same(ann: Somebody) -> None:
-    """The same packets, but for what is random in them: count and sizes of what came, code and reason."""
+    """The same packets, but for what is random in them: count and sizes of what came, code and reason.
+
+    Whoever was removed has every key that there ever was: a retired one, the newest, and of the invites that he used.
+    """
     async with mallory("Removed") as removed, mallory("Stranger") as stranger:
-        talk = await removed.join(ann)
         account = AccountId(bytes.fromhex(ann.account))
+        held: list[GateRow] = []
+        for _ in range(2):
+            text = ann.ask("contact.invite")["invite"]
+            talk = await removed.join(ann, text)
+            held += [removed.gate(account), GateRow(gates.invite_gate(decode_invite(text).secret, account), Purpose.INVITE, None)]
+        for gate in held[0], held[2]:
+            talk = await removed.shake(removed.dial(ann), gate, account)
         await asyncio.to_thread(ann.ask, "contact.remove", name=removed.person.account.hex())
         assert await talk.ended() is not None
-        seen = [await meet(removed, ann, removed.gate(account)) for _ in range(3)]
+        seen = [await meet(removed, ann, gate) for gate in held]
         seen += [await meet(stranger, ann, GateRow(os.urandom(32), Purpose.PAIR, account)) for _ in range(3)]
     assert len(set(seen)) == 1, seen
 

@@ -26,6 +26,30 @@ def test_a_crash_at_each_moment_of_becoming_contacts(victim: str) -> None:
 
 
 @pytest.mark.parametrize("victim", ["ann", "bob"])
+def test_a_crash_at_each_moment_of_becoming_contacts_once_more(victim: str) -> None:
+    """Neither dials under a new key before the other has shown that it holds it."""
+    for moment in MOMENTS:
+        with World(moment, ("ann", "bob")) as world:
+            world.introduce(("ann", "bob"))
+            world.invite("ann", "bob")
+            world.turns(moment)
+            check_doors(world)
+            world[victim].crash()
+            world.run(2.0)
+            world[victim].start()
+            check_doors(world)
+            world.finish()
+            check_doors(world)
+
+
+def check_doors(world: World) -> None:
+    """See that each would dial the other under a gate key that the other has."""
+    for one, other in (world["ann"], world["bob"]), (world["bob"], world["ann"]):
+        dialled = one.node.people.gate_to(other.account, 0)
+        assert dialled is not None and dialled.key in other.doors_to(one)
+
+
+@pytest.mark.parametrize("victim", ["ann", "bob"])
 def test_a_crash_at_each_moment_of_a_message(victim: str) -> None:
     for moment in MOMENTS:
         with World(moment, ("ann", "bob")) as world:

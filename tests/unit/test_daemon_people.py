@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from p2pmsg.crypto import gates
@@ -78,11 +80,23 @@ def test_a_pair_does_not_end_and_an_ended_invite_stays_as_it_ended(people: Peopl
     assert people.rows(9.0) == people.gates
 
 
-def test_a_contact_is_dialled_under_the_newest_gate_first_then_in_turn(people: People) -> None:
-    old, new = pair_row(ANN, BOB, b"1" * 32)[0], pair_row(ANN, BOB, b"2" * 32)[0]
-    people.gates = (new, invite_row(ANN), pair_row(ANN, EVE)[0], old)
-    assert [people.gate_to(BOB.account, turn) for turn in range(3)] == [new, old, new]
+def pair(number: int, *, retired: bool = False) -> GateRow:
+    return replace(pair_row(ANN, BOB, bytes([number]) * 32)[0], retired=retired)
+
+
+def test_a_contact_is_dialled_under_the_gate_that_he_is_known_to_hold_then_under_others_in_turn(people: People) -> None:
+    oldest, old, known, new, newest = pair(1, retired=True), pair(2, retired=True), pair(3), pair(4), pair(5)
+    people.gates = (newest, new, pair_row(ANN, EVE)[0], known, old, oldest, invite_row(ANN))
+    assert [people.gate_to(BOB.account, turn) for turn in range(6)] == [known, new, newest, old, oldest, known]
     assert people.gate_to(Person("Carl").account, 0) is None
+
+
+def test_a_gate_replaces_those_before_it_once_it_is_known_to_be_held(people: People) -> None:
+    old, known, new = pair(1, retired=True), pair(2), pair(3)
+    people.gates = (new, known, old, invite_row(ANN))
+    assert people.replaces(BOB.account, new.key)
+    assert not any(people.replaces(BOB.account, key) for key in (known.key, old.key, invite_row(ANN).key))
+    assert not people.replaces(EVE.account, new.key)
 
 
 def test_who_may_link(people: People) -> None:

@@ -209,19 +209,31 @@ async def test_a_fault_of_the_disk_while_a_link_is_proven_ends_it() -> None:
 # -- dials of mine
 
 
-async def test_a_refused_dial_is_tried_under_the_row_before() -> None:
+async def test_contacts_who_use_an_invite_once_more_both_know_by_hello_that_the_new_key_is_held() -> None:
+    async with neighbours(ANN, bob_who := Person("Bob")) as (ann, bob):
+        relations = [Relations(each.node, each.storage, each.announcer, each.endpoint) for each in (ann, bob)]  # type: ignore[arg-type]
+        made = await relations[0].invite(api.ContactInvite())
+        await relations[1].add(api.ContactAdd(invite=made["invite"], timeout_s=2.0))
+        await settle()
+        for house, other in ((ann, bob_who.account), (bob, ANN.account)):
+            rows = [row for row in house.node.people.gates if row.account == other]
+            assert [row.retired for row in rows] == [False, True]
+            assert house.node.people.gate_to(other, 0) == rows[0]
+
+
+async def test_a_refused_dial_is_tried_under_another_row() -> None:
     visit = Visit()
     people = visit.node.people
     old = people.gates[0]
     newer = GateRow(b"n" * 32, Purpose.PAIR, visit.bob.account)
     people.gates = (newer, old)
     people_rows = [people.gate_to(visit.bob.account, turn) for turn in range(3)]
-    assert people_rows == [newer, old, newer]
-    visit.node.refused(visit.bob.account, newer)
-    visit.node.refused(visit.bob.account, newer)
-    assert visit.node.dial(visit.bob.account, visit.wire.remote, Path.MDNS).gate == old
-    visit.node.accepted(visit.bob.account)
+    assert people_rows == [old, newer, old]
+    visit.node.refused(visit.bob.account, old)
+    visit.node.refused(visit.bob.account, old)
     assert visit.node.dial(visit.bob.account, visit.wire.remote, Path.MDNS).gate == newer
+    visit.node.accepted(visit.bob.account)
+    assert visit.node.dial(visit.bob.account, visit.wire.remote, Path.MDNS).gate == old
     await settle()
 
 

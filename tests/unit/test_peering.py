@@ -9,13 +9,13 @@ import pytest
 
 from p2pmsg.crypto import gates
 from p2pmsg.daemon.load import load_people
-from p2pmsg.daemon.peering import Committed, commit_peering
+from p2pmsg.daemon.peering import Committed, commit_peering, confirm_gate
 from p2pmsg.model.accounts import Trust
 from p2pmsg.model.gates import Ended, GateRow, Purpose
 from p2pmsg.protocol import authority
 from p2pmsg.protocol.messages import Peering
 from p2pmsg.storage import doors
-from tests.unit.nodes import House, moved_in
+from tests.unit.nodes import House, moved_in, settle
 from tests.unit.people import Person, invite_row, pair_row
 
 pytestmark = pytest.mark.asyncio
@@ -90,6 +90,46 @@ async def test_the_same_one_again_gets_a_new_key_beside_the_old() -> None:
     house.node.people.contacts[BOB.account] = done.contact
     again = commit(house, peering(BOB, key=b"n" * 32))
     assert again.contact.pair_key == b"n" * 32 and [row.purpose for row in again.gates] == [Purpose.PAIR, Purpose.PAIR, Purpose.INVITE]
+
+
+@pytest.mark.parametrize("dialled", [True, False])
+async def test_who_dialled_knows_that_the_other_side_holds_the_new_key(dialled: bool) -> None:
+    house = House(ANN, shelf=moved_in(ANN, BOB)).start()
+    proven = peering(BOB, GateRow(b"g" * 32, Purpose.SAS, None), dialled=dialled, key=b"n" * 32)
+    people, new = house.node.people, gates.pair_gate(b"n" * 32, ANN.account, BOB.account)
+    old = people.gates[0].key
+    people.gates = commit(house, proven).gates
+    assert {row.key: row.retired for row in people.gates} == {new: False, old: dialled}
+    assert (found := people.gate_to(BOB.account, 0)) is not None and found.key == (new if dialled else old)
+
+    confirm_gate(house.node, proven)  # the link opens
+    await settle()
+    assert {row.key: row.retired for row in people.gates} == {new: False, old: True}
+    assert people.gates == load_people(house.shelf.db).gates
+
+
+async def test_a_link_under_a_key_shows_that_it_is_held() -> None:
+    shelf = moved_in(ANN, BOB)
+    doors.add_pair(shelf.db, b"n" * 32, BOB.account, shelf.now_ms)
+    house = House(ANN, shelf=shelf).start()
+    new, old = house.node.people.gates
+    confirm_gate(house.node, peering(BOB, old, key=None))
+    await settle()
+    assert [row.retired for row in house.node.people.gates] == [False, False]
+    confirm_gate(house.node, peering(BOB, new, key=None))
+    await settle()
+    assert [row.retired for row in house.node.people.gates] == [False, True]
+
+
+async def test_a_disk_that_fails_leaves_the_keys_as_they_are() -> None:
+    shelf = moved_in(ANN, BOB)
+    doors.add_pair(shelf.db, b"n" * 32, BOB.account, shelf.now_ms)
+    house = House(ANN, shelf=shelf).start()
+    before = house.node.people.gates
+    shelf.db.execute("DROP TABLE gate")
+    confirm_gate(house.node, peering(BOB, before[0], key=None))
+    await settle()
+    assert house.node.people.gates == before
 
 
 async def test_trust_and_name_once_given_stay() -> None:

@@ -40,6 +40,32 @@ def test_the_newest_pair_key_comes_first_and_the_older_one_still_opens(db: Db) -
     ]
 
 
+def test_keys_before_one_that_the_other_side_holds_retire_and_open_for_ninety_days_more(db: Db) -> None:
+    for number in (b"1", b"2", b"3"):
+        doors.add_pair(db, number * 32, BOB.account, NOW)
+    doors.add_pair(db, b"c" * 32, CARL.account, NOW)
+    doors.confirm_pair(db, b"2" * 32, NOW + 1)
+    doors.confirm_pair(db, b"?" * 32, NOW + 1)
+    assert [(row.key[:1], row.retired) for row in doors.gates(db, NOW)] == [(b"c", False), (b"3", False), (b"2", False), (b"1", True)]
+    doors.confirm_pair(db, b"3" * 32, NOW + 2)
+    doors.confirm_pair(db, b"1" * 32, NOW + 3)
+    kept_ms = int(limits.GATE_RETIRED_S * 1000)
+    doors.purge(db, NOW + 1 + kept_ms)
+    assert [row.key[:1] for row in doors.gates(db, NOW)] == [b"c", b"3", b"2", b"1"]
+    doors.purge(db, NOW + 2 + kept_ms)
+    assert [row.key[:1] for row in doors.gates(db, NOW)] == [b"c", b"3", b"2"]
+    doors.purge(db, NOW + 3 + kept_ms)
+    assert [row.key[:1] for row in doors.gates(db, NOW)] == [b"c", b"3"]
+
+
+def test_no_number_of_retired_keys_shuts_a_contact_out(db: Db) -> None:
+    doors.add_pair(db, b"c" * 32, CARL.account, NOW)
+    for number in range(limits.GATE_ROWS + 1):
+        doors.add_pair(db, number.to_bytes(32, "big"), BOB.account, NOW)
+    doors.confirm_pair(db, limits.GATE_ROWS.to_bytes(32, "big"), NOW)
+    assert [row.key for row in doors.gates(db, NOW)][:2] == [limits.GATE_ROWS.to_bytes(32, "big"), b"c" * 32]
+
+
 def test_an_invite_is_open_until_its_time(db: Db) -> None:
     invite(db)
     assert ended(db, NOW + 599_999) == [None] and ended(db, NOW + 600_000) == [Ended.EXPIRED]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import click
 
 from p2pmsg.cli import output, show, text
 from p2pmsg.cli.grammar import TEXT, Group, command
-from p2pmsg.cli.session import Session
+from p2pmsg.cli.session import Session, can_ask, read_line
 from p2pmsg.errors import UsageError
 
 
@@ -28,7 +29,9 @@ def init(session: Session, name: str, device: str | None, words_file: str | None
         raise UsageError(
             "The recovery words cannot be shown: standard error is no terminal.", hint="Name a new file for them: --words-file FILE"
         )
-    made = identity.init(here, name, device, words, _show_words)
+    made = identity.init(
+        here, name, device, words, _show_words, in_keyring=can_ask() and identity.can_use_keyring(here) and _wants_keyring()
+    )
     session.show(made, show.identity)
     if not session.json:
         output.note(output.of_profile("Next: p2pmsg daemon start", session.profile))
@@ -52,6 +55,16 @@ def profile_set(session: Session, name: str | None) -> None:
     if name is None:
         raise UsageError("There is nothing to change.", hint="p2pmsg profile set --name NAME")
     session.show(session.call("profile.set", name=name), show.identity)
+
+
+def _wants_keyring() -> bool:
+    """Ask where the key shall lie. Enter is yes."""
+    output.note(
+        "The key of what is stored can lie in this desktop's keyring, which opens when you log in,\nor in a file that only you may read."
+    )
+    sys.stderr.write("Keep it in the keyring? [Y/n] ")
+    sys.stderr.flush()
+    return read_line().strip().lower() in ("", "y", "yes")
 
 
 def _show_words(words: Sequence[str]) -> None:

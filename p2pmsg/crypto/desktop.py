@@ -58,9 +58,11 @@ def forget(entry: str) -> None:
 
 @contextlib.contextmanager
 def _faults() -> Iterator[None]:
-    from keyring.errors import KeyringError
+    from keyring.errors import KeyringError, NoKeyringError
 
     try:
         yield
+    except NoKeyringError as error:
+        raise KeyringUnavailable("The key of this profile lies in the desktop's keyring, and this session has none.") from error
     except (KeyringError, OSError, RuntimeError) as error:
         raise KeyringUnavailable(f"The desktop's keyring, where the key of this profile lies, cannot be used ({error}).") from error

@@ -6,11 +6,13 @@ the whole home. While a key is changed the file holds both, so that whatever an 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 import secrets
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -79,8 +81,10 @@ class KeyFile:
     bridge: bytes = b""
 
 
-def create(path: Path) -> bytes:
+def create(path: Path, keep: Callable[[bytes], Slot] | None = None) -> bytes:
     """Make a master key, store it durably with mode 0600, and return it. After a failure nothing is left behind.
+
+    `keep` makes the way to it, as `plain`, `in_keyring` and `under_passphrase` do; None: the first.
 
     The caller holds the profile's lock: two calls at once are not told apart.
 
@@ -92,8 +96,13 @@ def create(path: Path) -> bytes:
         raise FileExists(f"There is a key already: {path}")
     key = new_key()
     try:
-        write(path, KeyFile(plain(key)))
-    except BaseException:  # Ctrl-C too
+        way = (keep or plain)(key)
+        try:
+            write(path, KeyFile(way))
+        except BaseException:  # Ctrl-C too
+            forget(way)
+            raise
+    except BaseException:
         path.unlink(missing_ok=True)
         raise
     return key
@@ -201,6 +210,15 @@ def forget(slot: Slot) -> None:
     """Take back what a slot keeps outside the key file; harmless where it is gone."""
     if slot.mode is Mode.KEYRING:
         desktop.forget(slot.secret.decode())
+
+
+def forget_ways(path: Path) -> None:
+    """Take back what the ways in a key file keep elsewhere; harmless where it is no key file."""
+    with contextlib.suppress(P2pmsgError):
+        file = read(path)
+        for way in (file.now, file.next):
+            if way is not None:
+                forget(way)
 
 
 def bridge(old: bytes, new: bytes) -> bytes:

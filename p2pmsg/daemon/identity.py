@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from p2pmsg.config import limits
-from p2pmsg.crypto import chain, gates, kem, signing, vault, words
+from p2pmsg.crypto import chain, desktop, gates, kem, signing, vault, words
 from p2pmsg.daemon import home
 from p2pmsg.daemon.home import Profile
 from p2pmsg.daemon.load import PRESENCE_KEY
@@ -45,11 +45,13 @@ def init(
     device: str | None,
     words_file: Path | None,
     show_words: Callable[[Sequence[str]], None],
+    *,
+    in_keyring: bool = False,
 ) -> dict[str, Any]:
     """Make an account with this device as its first, and return it as the CLI contract says.
 
-    The recovery words go to `words_file` (made, 0600), else to `show_words` once all is stored. After a failure, Ctrl-C included,
-    nothing that was made is left.
+    The recovery words go to `words_file` (made, 0600), else to `show_words` once all is stored. The key of the database lies in a file,
+    or `in_keyring` in the desktop's. After a failure, Ctrl-C included, nothing that was made is left.
 
     Raises:
         InvalidName, FileExists, AlreadyInitialized, HomeUnusable: as of `check`, among others. AlreadyRunning, StorageFull.
@@ -68,13 +70,18 @@ def init(
         entropy = secrets.token_bytes(words.ENTROPY_BYTES)
         recovery = words.new(entropy)
         with _built(profile, words_file, recovery):
-            key = vault.create(profile.key.with_name(profile.key.name + _NEW))
+            key = vault.create(profile.key.with_name(profile.key.name + _NEW), vault.in_keyring if in_keyring else vault.plain)
             me, links = _store(profile, key, entropy, name, device)
         undo.pop_all()
         lock.release()
     if words_file is None:
         show_words(recovery)
     return _result(profile, me, links, words_file)
+
+
+def can_use_keyring(profile: Profile) -> bool:
+    """Say whether there is a desktop's keyring for the key; a home that was named holds all that belongs to it."""
+    return not profile.home_was_named and desktop.available()
 
 
 def check(profile: Profile, name: str, device: str | None, words_file: Path | None) -> tuple[str, str]:
@@ -124,6 +131,8 @@ def _built(profile: Profile, words_file: Path | None, recovery: Sequence[str]) -
             new_key.rename(profile.key)
             _sync_folder(profile.folder)
     except BaseException:
+        for path in (new_key, profile.key):
+            vault.forget_ways(path)
         for path in [*ours, profile.key]:
             path.unlink(missing_ok=True)
         raise

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from p2pmsg.crypto import desktop, vault
+from p2pmsg.crypto import vault
 from p2pmsg.crypto.vault import KeyFile, Mode, Slot
 from p2pmsg.daemon.home import Profile
+from p2pmsg.daemon.identity import can_use_keyring
 from p2pmsg.errors import WrongPassphrase
 from p2pmsg.storage import rekeying
 
@@ -67,7 +68,7 @@ def change(profile: Profile, master: bytes, wrap: Wrap) -> bytes:
 
 def without_passphrase(profile: Profile) -> Wrap:
     """Return how a key is kept that needs no passphrase: in the desktop's keyring, where there is one and no home was named."""
-    return vault.plain if profile.home_was_named or not desktop.available() else vault.in_keyring
+    return vault.in_keyring if can_use_keyring(profile) else vault.plain
 
 
 def _by_the_new_way(profile: Profile, way: Slot, passphrase: str | None) -> bytes:

@@ -13,6 +13,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from p2pmsg.crypto import vault
 from p2pmsg.daemon import process, unit
 from p2pmsg.daemon.home import Profile
 from p2pmsg.daemon.lock import STARTING_FILE, Lock
@@ -42,6 +43,7 @@ def wipe(profile: Profile) -> dict[str, Any]:
     with file_faults(profile.folder), Lock.acquire(profile):
         keys = _keys(profile)
         for key in keys:
+            vault.forget_ways(key)
             _destroy(key)
         _sync(profile.folder)
         did += ["Destroyed the key of the database."] if keys else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,8 @@ import pytest
 
 from p2pmsg.rpc import client
 from p2pmsg.rpc.api import METHODS
-from tests.integration.daemons import PATIENCE_S, Somebody, town, until
+from tests.integration.daemons import MAIN, PATIENCE_S, Somebody, town, until
+from tests.unit.desktop_session import Session
 from tests.unit.terminal import terminal
 
 FIRST, SECOND = "correct horse battery", "staple überall"
@@ -243,3 +245,31 @@ def sockets(pid: int) -> list[str]:
         except FileNotFoundError:
             pass
     return [link for link in links if link.startswith("socket:")]
+
+
+def test_a_key_in_the_desktops_keyring(tmp_path: Path) -> None:
+    session = Session(tmp_path)
+    program = f"{sys.executable} -I {MAIN}"
+    said = session.shell(f"""
+        unset P2PMSG_HOME
+        printf 'y\n' | script -qec '{program} init --name Ann' /dev/null | grep -o 'Keep it in the keyring'
+        {program} config set discovery.interfaces lo >/dev/null
+        {program} daemon start --json 2>/dev/null | grep -o '"vault":"[^,]*,"vault_mode":"[^"]*"'
+        {program} send me hello --json | grep -o hello
+        {program} daemon stop >/dev/null 2>&1
+        PYTHON_KEYRING_BACKEND=keyring.backends.fail.Keyring {program} daemon start --json | grep -o 'this session has none'
+        {program} vault unlock --json 2>&1 | grep -o keyring_unavailable
+        {program} daemon restart --json | grep -o '"vault":"open"'
+        {program} wipe -y >/dev/null 2>&1
+        secret-tool search --all service p2pmsg 2>/dev/null
+        exit 0
+    """)
+    assert said.split("\n") == [
+        "Keep it in the keyring",
+        '"vault":"open","vault_mode":"keyring"',
+        "hello",
+        "this session has none",
+        "keyring_unavailable",
+        '"vault":"open"',
+        "",
+    ]

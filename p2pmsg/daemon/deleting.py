@@ -63,7 +63,7 @@ class Deleting:
         row = await self._message(params.id or "")
         if (waiting := self._still_to_reach(row)) and await call.ask({"type": "confirm", "name": waiting}) != "yes":
             raise ConfirmationNeeded("Not confirmed, so nothing was deleted.")
-        return await self._delete(row.conversation, lambda db: [DeleteBody(row.conversation, [], [row.id])])
+        return await self._delete(row.conversation, lambda db: [DeleteBody(row.conversation, [], [row.id])], lines=True)
 
     async def _message(self, prefix: str) -> MessageRow:
         if len(prefix) < limits.ID_CHARACTERS_MIN:
@@ -76,14 +76,14 @@ class Deleting:
         missing = (each.account for each in row.deliveries if each.delivered_ms is None and each.account in people.contacts)
         return next((objects.name_of(people, account) for account in missing), None)
 
-    async def _delete(self, conversation: ConversationId, make: Make) -> Json:
-        """Write what `make` returns; the bodies have left the disk when this returns."""
+    async def _delete(self, conversation: ConversationId, make: Make, *, lines: bool = False) -> Json:
+        """Write what `make` returns; the bodies have left the disk when this returns. `lines`: system lines are counted, too."""
         node = self._node
 
         def job(db: Db) -> tuple[Any, ...]:
-            shown, waiting = erasing.shown_count(db, conversation), erasing.waiting_count(db, conversation)
+            shown, waiting = erasing.shown_count(db, conversation, lines=lines), erasing.waiting_count(db, conversation)
             events = [node.write(db, node.people.own(), body) for body in make(db)]
-            gone = shown - erasing.shown_count(db, conversation)
+            gone = shown - erasing.shown_count(db, conversation, lines=lines)
             return gone, erasing.waiting_count(db, conversation) - waiting, *events
 
         gone, waiting, *_ = await node.run_write(job, room_bytes=0)

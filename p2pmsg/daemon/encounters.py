@@ -123,7 +123,7 @@ class Encounters:
         Raises:
             ContactNotFound, Ambiguous: nobody, or more than one, was meant.
             SasMismatch: one of the two said no, or the strings were not the same.
-            TimedOut: the other has not said yes in time. PeerUnreachable: no link came to be, or it broke.
+            TimedOut: not both have said yes in time. PeerUnreachable: no link came to be, or it broke.
         """
         self._check_network()
         name = names.check_name(self._node.people, params.name) if params.name is not None else None
@@ -309,5 +309,5 @@ class Encounters:
 def _not_in_time(nickname: str, waits: str | None) -> P2pmsgError:
     """Return what happened; `waits` says whose request is left where the two have compared."""
     if waits is not None:
-        return TimedOut(f"{nickname} has not said yes in time. Nothing was stored.", hint=waits)
+        return TimedOut(f"{nickname} and you have not both said yes in time. Nothing was stored.", hint=waits)
     return PeerUnreachable(f"{nickname} lets nobody in now. Nothing was stored.", hint="p2pmsg contact nearby shows who is visible now.")

@@ -140,11 +140,11 @@ def waiting_count(db: Db, conversation: ConversationId) -> int:
     return int(db.execute(sql, (conversation,)).fetchone()[0])
 
 
-def shown_count(db: Db, conversation: ConversationId) -> int:
-    """Return how many messages a conversation shows; system lines are none."""
+def shown_count(db: Db, conversation: ConversationId, *, lines: bool = False) -> int:
+    """Return how many messages a conversation shows; system lines count only if `lines` says so."""
     sql = """SELECT count(*) FROM message m JOIN conversation c ON c.number = m.conversation
-        WHERE c.id = ? AND m.system = 0 AND m.text IS NOT NULL"""
-    return int(db.execute(sql, (conversation,)).fetchone()[0])
+        WHERE c.id = ? AND (m.system = 0 OR ?) AND m.text IS NOT NULL"""
+    return int(db.execute(sql, (conversation, lines)).fetchone()[0])
 
 
 def everything(db: Db, conversation: ConversationId) -> list[DeleteBody]:

@@ -61,6 +61,12 @@ def bodies(house: House) -> list[bytes | None]:
 # -- by the user
 
 
+async def test_a_system_line_counts_as_what_it_is() -> None:
+    house = alone()
+    (line,) = [each for each in await house.history() if each["kind"] == "system"]
+    assert (await delete(house, id=line["id"]))["deleted"] == 1 and await house.history() == []
+
+
 async def test_a_message_goes_here_and_nowhere_else() -> None:
     async with neighbours(ANN, BOB) as (ann, bob):
         sent = await ann.send("hello", wait="delivered")

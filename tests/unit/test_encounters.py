@@ -135,7 +135,7 @@ async def test_a_no_that_came_before_anybody_looked_is_told_to_who_looks() -> No
 async def test_a_request_while_nobody_looks_waits() -> None:
     async with nearby(ANN, BOB) as (ann, bob):
         await ann.visible()
-        with pytest.raises(TimedOut, match="not said yes in time"):
+        with pytest.raises(TimedOut, match="not both said yes in time"):
             await bob.add("Ann", Asked(), timeout_s=0.2)
         await ann.asked_by("Bob", live=False)
         (request,) = await ann.requests()

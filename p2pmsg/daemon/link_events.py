@@ -16,7 +16,7 @@ from p2pmsg.model.gates import Ended, Purpose
 from p2pmsg.model.ids import DeviceId, short
 from p2pmsg.protocol import wire
 from p2pmsg.protocol.comparing import ComparingResponder
-from p2pmsg.protocol.handshake import Knowledge
+from p2pmsg.protocol.knowledge import Knowledge
 from p2pmsg.protocol.links import Opened
 from p2pmsg.protocol.messages import BYE, LIMIT, REFUSED, CompareStrings, Peering
 from p2pmsg.protocol.proofs import ChainReader

@@ -21,7 +21,8 @@ from p2pmsg.model.gates import Ended, GateRow
 from p2pmsg.model.ids import AccountId, LinkNumber, short
 from p2pmsg.protocol import comparing, wire
 from p2pmsg.protocol.comparing import ComparingDialler, ComparingResponder
-from p2pmsg.protocol.handshake import ENTROPY_BYTES, Dialler, Knowledge, Responder
+from p2pmsg.protocol.handshake import ENTROPY_BYTES, Dialler, Responder
+from p2pmsg.protocol.knowledge import Knowledge
 from p2pmsg.protocol.messages import BYE, MISBEHAVED, CommitPeering, CompareStrings, HandshakeCommand, OpenLink, Peering, SendBytes
 from p2pmsg.protocol.proofs import ChainReader
 from p2pmsg.protocol.wire import Frame, FrameType, Hello, Message

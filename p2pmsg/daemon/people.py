@@ -11,7 +11,7 @@ from p2pmsg.model.events import Conversation, ConversationKind
 from p2pmsg.model.gates import Ended, GateRow, Purpose
 from p2pmsg.model.ids import AccountId, DeviceId, DeviceKey
 from p2pmsg.protocol import authority
-from p2pmsg.protocol.handshake import Identity
+from p2pmsg.protocol.knowledge import Identity
 
 
 @dataclass(frozen=True, slots=True)

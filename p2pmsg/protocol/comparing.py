@@ -20,7 +20,8 @@ from p2pmsg.errors import PeerMisbehaved
 from p2pmsg.model.gates import NOBODY, GateRow, Purpose
 from p2pmsg.model.names import fault_of_name, nick_of
 from p2pmsg.protocol import handshake
-from p2pmsg.protocol.handshake import Dialler, Knowledge, Responder
+from p2pmsg.protocol.handshake import Dialler, Responder
+from p2pmsg.protocol.knowledge import Knowledge
 from p2pmsg.protocol.messages import CompareStrings, HandshakeCommand, SendBytes
 from p2pmsg.protocol.proofs import require
 from p2pmsg.protocol.wire import Frame, FrameType, plain_frame

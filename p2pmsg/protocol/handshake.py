@@ -11,25 +11,22 @@ comes after every check; a machine goes on only when `committed` says that it wa
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from enum import Enum, auto
 from typing import Final
 
 from p2pmsg.config import limits
-from p2pmsg.crypto import agreement, chain, gates, kem
+from p2pmsg.crypto import agreement, gates, kem
 from p2pmsg.crypto.channel import Channel
 from p2pmsg.crypto.hashing import DIGEST_BYTES, wipe
 from p2pmsg.errors import HandshakeRefused, InviteExpired, InviteUsed, InviteWithdrawn, PeerMisbehaved, Refused
-from p2pmsg.model.accounts import ChainLink, Membership
 from p2pmsg.model.gates import NOBODY, Ended, GateRow, Purpose
-from p2pmsg.model.ids import AccountId, ChainLinkId, DeviceId, DeviceKey
+from p2pmsg.model.ids import AccountId
 from p2pmsg.protocol import wire
+from p2pmsg.protocol.knowledge import Knowledge
 from p2pmsg.protocol.messages import CommitPeering, HandshakeCommand, OpenLink, Peering, SendBytes
 from p2pmsg.protocol.proofs import PROOF_BYTES, ChainReader, Proof, Verifier, encode_chain, require
 from p2pmsg.protocol.wire import Frame, FrameType, Hello, plain_frame
-
-__all__ = ["ChainReader", "Dialler", "Ended", "GateRow", "Identity", "Knowledge", "Purpose", "Responder"]
 
 ENTROPY_BYTES: Final = 64
 GONE_PATIENCE_S: Final = 1.0
@@ -40,45 +37,6 @@ _GATE_BYTES: Final = 1 + kem.PUBLIC_BYTES + DIGEST_BYTES
 _SEALED_SEED_BYTES: Final = _SEED_BYTES + kem.OVERHEAD_BYTES
 _READY_BYTES: Final = kem.PUBLIC_BYTES + _SEALED_SEED_BYTES + DIGEST_BYTES
 _PROVE_BYTES: Final = _SEED_BYTES + PROOF_BYTES + kem.OVERHEAD_BYTES
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who I am. `sign` returns my device's signature of a message."""
-
-    account: AccountId
-    device_key: DeviceKey
-    device_id: DeviceId
-    sign: Callable[[bytes], bytes] = field(repr=False)
-    links: tuple[ChainLink, ...] = field(repr=False)
-    """My whole chain, predecessors first."""
-    heads: tuple[ChainLinkId, ...]
-
-    def prove(self, text: Callable[[bytes], bytes]) -> Proof:
-        """Return my signed proof; `text` gives what is signed for the digest of my heads."""
-        heads = chain.heads_digest(self.heads)
-        return Proof(self.account, self.device_key, heads, self.sign(text(heads)))
-
-
-@dataclass(frozen=True, slots=True)
-class Knowledge:
-    """What this node knows, as the machines ask for it; nothing here may change state."""
-
-    me: Identity
-    rows: Callable[[], Sequence[GateRow]]
-    """All gate keys: live, retired, and of ended invites."""
-    known: Callable[[AccountId], Membership | None]
-    """What is stored of an account; None where nothing is."""
-    links_of: Callable[[AccountId], tuple[ChainLink, ...]]
-    """The stored links of an account."""
-    may_link: Callable[[AccountId, DeviceId], bool]
-    """False for who is kept out: a blocked account, a forked device."""
-    hello: Callable[[DeviceId], bytes]
-    """Makes HELLO's payload for a device when it is due."""
-    nick: str = ""
-    """What I call myself to people nearby."""
-    admit: Callable[[], bool] = lambda: False
-    """Asked once when a stranger wants to compare strings: True begins the one attempt that may be under way."""
 
 
 class _Stage(Enum):

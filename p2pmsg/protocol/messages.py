@@ -19,7 +19,7 @@ from p2pmsg.protocol.wire import Hello, Message
 if TYPE_CHECKING:
     from p2pmsg.crypto.channel import Channel
     from p2pmsg.crypto.sas import Strings
-    from p2pmsg.protocol.handshake import GateRow
+    from p2pmsg.model.gates import GateRow
 
 
 # -- handshake: one link until it is open

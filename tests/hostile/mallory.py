@@ -23,7 +23,8 @@ from p2pmsg.protocol import authority, wire
 from p2pmsg.protocol import log as rules
 from p2pmsg.protocol.addresses import decode_invite
 from p2pmsg.protocol.bodies import Body, TextBody, encode_body, kind_of
-from p2pmsg.protocol.handshake import Dialler, Knowledge
+from p2pmsg.protocol.handshake import Dialler
+from p2pmsg.protocol.knowledge import Knowledge
 from p2pmsg.protocol.messages import CommitPeering, OpenLink, SendBytes
 from p2pmsg.protocol.wire import Frame, Message
 from tests.integration.daemons import Somebody

@@ -21,7 +21,7 @@ from p2pmsg.network.discovery import Discovery
 from p2pmsg.network.endpoint import Endpoint
 from p2pmsg.protocol.addresses import encode_announced
 from p2pmsg.protocol.comparing import ENTROPY_BYTES, ComparingDialler, ComparingResponder
-from p2pmsg.protocol.handshake import Knowledge
+from p2pmsg.protocol.knowledge import Knowledge
 from p2pmsg.protocol.messages import REFUSED
 from p2pmsg.protocol.wire import Frame, FrameType, plain_frame
 from tests.hostile.mallory import mallory

@@ -18,7 +18,8 @@ from p2pmsg.model.gates import GateRow, Purpose
 from p2pmsg.model.ids import AccountId
 from p2pmsg.network import tls
 from p2pmsg.protocol.addresses import decode_invite
-from p2pmsg.protocol.handshake import Dialler, Identity
+from p2pmsg.protocol.handshake import Dialler
+from p2pmsg.protocol.knowledge import Identity
 from p2pmsg.protocol.messages import REFUSED, HandshakeCommand, SendBytes
 from p2pmsg.protocol.wire import FrameType, plain_frame
 from tests.hostile.mallory import Line, Mallory, mallory

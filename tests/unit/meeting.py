@@ -10,7 +10,8 @@ from p2pmsg.model.accounts import ChainLink, Membership
 from p2pmsg.model.gates import GateRow
 from p2pmsg.model.ids import AccountId, DeviceId
 from p2pmsg.protocol import authority, wire
-from p2pmsg.protocol.handshake import Dialler, Identity, Knowledge, Responder
+from p2pmsg.protocol.handshake import Dialler, Responder
+from p2pmsg.protocol.knowledge import Identity, Knowledge
 from p2pmsg.protocol.messages import CommitPeering, CompareStrings, HandshakeCommand, OpenLink, Peering, SendBytes
 from p2pmsg.protocol.proofs import Proof, Verifier
 from p2pmsg.protocol.wire import Frame, FrameReader, Hello

@@ -10,7 +10,7 @@ from p2pmsg.model.accounts import ChainLink
 from p2pmsg.model.gates import GateRow, Purpose
 from p2pmsg.model.ids import AccountId, DeviceId, DeviceKey
 from p2pmsg.protocol import authority
-from p2pmsg.protocol.handshake import Identity
+from p2pmsg.protocol.knowledge import Identity
 
 
 def seeded(text: str, size: int = 32) -> bytes:

@@ -12,7 +12,7 @@ from p2pmsg.config import limits
 from p2pmsg.crypto import gates, sas
 from p2pmsg.errors import HandshakeRefused, PeerMisbehaved
 from p2pmsg.protocol.comparing import ENTROPY_BYTES, ComparingDialler, ComparingResponder, decode_nick, encode_nick
-from p2pmsg.protocol.handshake import Knowledge
+from p2pmsg.protocol.knowledge import Knowledge
 from p2pmsg.protocol.messages import CompareStrings
 from p2pmsg.protocol.wire import Frame, FrameType, plain_frame
 from tests.unit.meeting import EXPORTER, End, frames, knowledge, posing

@@ -19,7 +19,7 @@ from p2pmsg.model.accounts import ChainLink
 from p2pmsg.model.gates import GateRow, Purpose
 from p2pmsg.model.ids import AccountId
 from p2pmsg.protocol import authority
-from p2pmsg.protocol.handshake import Identity
+from p2pmsg.protocol.knowledge import Identity
 from p2pmsg.protocol.wire import Frame, FrameReader, FrameType
 from tests.unit.meeting import End, dialler, frames, hostile, knowledge, meet, posing, responder
 from tests.unit.people import Person, invite_row, pair_row, seeded

@@ -13,7 +13,7 @@ from p2pmsg.errors import InviteExpired, InviteUsed, InviteWithdrawn, PeerMisbeh
 from p2pmsg.model.addresses import Path
 from p2pmsg.model.gates import Ended, GateRow
 from p2pmsg.protocol import wire
-from p2pmsg.protocol.handshake import Knowledge
+from p2pmsg.protocol.knowledge import Knowledge
 from p2pmsg.protocol.messages import BYE, MISBEHAVED, REFUSED, CompareStrings, Peering
 from p2pmsg.protocol.proofs import encode_chain
 from p2pmsg.protocol.wire import Ack, Frame, FrameType, Message

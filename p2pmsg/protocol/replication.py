@@ -15,19 +15,19 @@ from p2pmsg.config import limits
 from p2pmsg.errors import PeerMisbehaved
 from p2pmsg.model.events import Claim, Conversation, Event
 from p2pmsg.model.ids import PREFIX_BYTES, AccountId, ConversationId, DeviceId, LinkNumber
-from p2pmsg.protocol import authority, wire
+from p2pmsg.protocol import authority, version_vectors, wire
 from p2pmsg.protocol.asking import Asks, Shared, Stored, samples
+from p2pmsg.protocol.giving import Gives
 from p2pmsg.protocol.messages import (
     LoadEvents,
     LookUpIds,
     MarkQueued,
-    MarkSent,
     ReceiveEvents,
     ReplicationCommand,
     SendMessage,
     StoreAck,
 )
-from p2pmsg.protocol.peers import Giving, LogKey, Peer
+from p2pmsg.protocol.peers import Giving, Peer
 
 
 class Replication:
@@ -39,6 +39,7 @@ class Replication:
         self._conversations: dict[ConversationId, Shared] = {}
         self._peers: dict[LinkNumber, Peer] = {}
         self._asks = Asks(self._conversations, self._peers, lambda command: self._out.append(command))
+        self._gives = Gives(account, self._me, self._conversations, self._peers, lambda command: self._out.append(command))
         self._out: list[ReplicationCommand] = []
 
     # -- what I hold
@@ -76,7 +77,7 @@ class Replication:
             elif peer.held or peer.room_bytes < sum(event.size for event in events):
                 peer.give(key, Giving((position,) if position else (), tip), whole=True)
             else:
-                self._hand_over(peer, key, events)
+                self._gives.hand_over(peer, key, events)
 
     def handed(self, account: AccountId, conversation: ConversationId, seq: int) -> bool:
         """Say whether my event with this number is on its way to, or with, a device of the account on a live link."""
@@ -140,18 +141,8 @@ class Replication:
         peer.compared = peer.compared or have.complete
 
     def want_received(self, link: LinkNumber, want: wire.Want) -> None:
-        """The peer asks for logs. What it may not have, and what I do not hold, are passed over alike."""
-        peer = self._peers[link]
-        if not peer.compared:
-            raise PeerMisbehaved("a peer asked before it compared")
-        for asked in want.ranges:
-            shared = self._shared_with(peer, asked.conversation)
-            head = wire.unpack_claims(asked.head)[0]
-            if shared is None or head.seq > shared.top(head.device):
-                continue
-            key = (shared.value.id, head.device)
-            peer.release(key, 2**63)
-            peer.give(key, Giving(tuple(wire.unpack_claims(asked.locator)), head), whole=len(shared.tips.get(key[1], ())) < 2)
+        """The peer asks for logs. Raises: PeerMisbehaved before it has compared."""
+        self._gives.wanted(self._peers[link], want)
 
     def events_received(self, link: LinkNumber, message: wire.Events) -> None:
         """The peer hands over events; they are acknowledged when stored.
@@ -235,19 +226,7 @@ class Replication:
 
     def events_loaded(self, command: LoadEvents, events: Sequence[Event]) -> None:
         """The events of a LoadEvents command were read."""
-        peer = self._peers.get(command.link)
-        key = (command.conversation, command.device[:PREFIX_BYTES])
-        giving = peer.loaded_for(key, command.locator, command.head) if peer else None
-        if peer is None or giving is None:
-            return
-        giving.loading, giving.reserved_bytes = False, 0
-        if not events:
-            peer.stop_giving(key, giving)
-            return
-        last = self._hand_over(peer, key, events)
-        giving.locator = (last,)
-        if last.seq >= giving.head.seq:
-            peer.stop_giving(key, giving)
+        self._gives.loaded(command, events)
 
     def ids_found(self, command: LookUpIds, found: Mapping[int, bytes], now: float) -> None:
         """The ids of a LookUpIds command were read: claims that they do not confirm are branches that I lack."""
@@ -280,7 +259,7 @@ class Replication:
                 peer.looking.clear()  # a look that storage could not take is made good now
                 self._compare(peer)
             self._flush(peer, now)
-            self._pump(peer)
+            self._gives.pump(peer)
         out, self._out = self._out, []
         return out
 
@@ -303,19 +282,8 @@ class Replication:
         return shared if shared is not None and authority.may_have(shared.value, peer.account) else None
 
     def _compare(self, peer: Peer) -> None:
-        pages: list[list[wire.LogClaims]] = [[]]
-        size = 0
-        for shared in self._conversations.values():
-            if not authority.may_have(shared.value, peer.account):
-                continue
-            entry = wire.LogClaims(shared.value.id, wire.pack_claims(claim for device in shared.tips for claim in _ends(shared, device)))
-            if pages[-1] and (size + len(entry.vector) > limits.CHAIN_FRAME_BYTES or len(pages[-1]) == limits.HAVE_CONVERSATIONS):
-                pages.append([])
-                size = 0
-            pages[-1].append(entry)
-            size += len(entry.vector) + PREFIX_BYTES * 5
-        for page in pages:
-            self._out.append(SendMessage(peer.link, wire.Have(page is pages[-1], page)))
+        shared = (each for each in self._conversations.values() if authority.may_have(each.value, peer.account))
+        self._out += [SendMessage(peer.link, have) for have in version_vectors.whole(shared)]
 
     def _claimed(self, peer: Peer, shared: Shared, claim: Claim, acked: dict[DeviceId, Claim], now: float) -> None:
         device = shared.devices.get(claim.device)
@@ -367,54 +335,11 @@ class Replication:
         peer.claim((header.conversation, header.device[:PREFIX_BYTES]), wire.claim_of(header.device, last.header.seq, last.id))
         self._out.append(ReceiveEvents(peer.link, header.conversation, header.device, tuple(run)))
 
-    def _hand_over(self, peer: Peer, key: LogKey, events: Sequence[Event]) -> Claim:
-        """Send events that follow what the peer holds; return where it stands then."""
-        for frame in wire.frames_of_events(events):
-            peer.unacknowledged.append((key, frame[-1].header.seq, size := sum(event.size for event in frame)))
-            peer.unacknowledged_bytes += size
-            self._out.append(SendMessage(peer.link, wire.Events([wire.sent_event(event) for event in frame])))
-        first, last = events[0].header, events[-1]
-        at = wire.claim_of(last.header.device, last.header.seq, last.id)
-        position = peer.position.get(key)
-        if position is None or position.seq < at.seq:
-            peer.position[key] = at
-            if key[1] == self._me and peer.account != self._account:
-                self._out.append(MarkSent(peer.account, key[0], first.seq - 1, at.seq))
-        return at
-
-    def _pump(self, peer: Peer) -> None:
-        """Read what comes next for the logs that the peer asked for, as long as more may be on its way."""
-        for key, giving in list(peer.giving):
-            if peer.blocked:
-                return
-            device = self._conversations[key[0]].devices[key[1]]
-            if giving.loading:
-                continue
-            if key[1] == self._me:
-                giving.head = max(giving.head, *self._conversations[key[0]].tips.get(self._me, ()), key=lambda tip: tip.seq)
-            giving.loading = True
-            giving.asked = giving.head
-            giving.reserved_bytes = min(peer.room_bytes, limits.UNACKNOWLEDGED_BYTES // 4)
-            self._out.append(LoadEvents(peer.link, key[0], device, giving.locator, giving.head, giving.reserved_bytes))
-
     def _flush(self, peer: Peer, now: float) -> None:
         """Send acknowledgements, and news of what I hold that is due to be told."""
         if peer.ack_due:
-            self._out.append(SendMessage(peer.link, wire.Ack(self._claims(peer.ack_due))))
+            self._out.append(SendMessage(peer.link, wire.Ack(version_vectors.of_logs(self._conversations, peer.ack_due))))
             peer.ack_due = set()
         if peer.tell_at is not None and peer.tell_at <= now and peer.untold:
-            self._out.append(SendMessage(peer.link, wire.Have(False, self._claims(peer.untold))))
+            self._out.append(SendMessage(peer.link, wire.Have(False, version_vectors.of_logs(self._conversations, peer.untold))))
             peer.untold, peer.tell_at = set(), None
-
-    def _claims(self, keys: Iterable[LogKey]) -> list[wire.LogClaims]:
-        by_conversation: dict[ConversationId, list[Claim]] = {}
-        for conversation, device in sorted(keys):
-            by_conversation.setdefault(conversation, []).extend(_ends(self._conversations[conversation], device))
-        return [wire.LogClaims(conversation, wire.pack_claims(claims)) for conversation, claims in by_conversation.items()]
-
-
-def _ends(shared: Shared, device: bytes) -> tuple[Claim, ...]:
-    """Return what a vector says of a log: its ends, at most up to its cutoff."""
-    tips = shared.tips.get(device, ())
-    ceiling = authority.ceiling(shared.value, shared.devices[device]) if device in shared.devices else None
-    return tips if ceiling is None else (ceiling,)

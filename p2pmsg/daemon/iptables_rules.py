@@ -104,6 +104,7 @@ _MATCHES: dict[str, Callable[[str], Match]] = {
     "--sports": _from_port,
     "--ctstate": lambda value: firewall.always("NEW" in value.split(",")),
     "--state": lambda value: firewall.always("NEW" in value.split(",")),
+    "--ctstatus": lambda value: firewall.always("NONE" in value.split(",")),
     "--dst-type": lambda value: lambda packet: value == ("MULTICAST" if packet.to.is_multicast else "LOCAL"),
     "--pkt-type": lambda value: lambda packet: value == ("multicast" if packet.to.is_multicast else "unicast"),
     "--icmp-type": lambda value: firewall.always(False),

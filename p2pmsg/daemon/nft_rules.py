@@ -18,6 +18,7 @@ _VERDICTS = {"accept": Verdict.ACCEPT, "drop": Verdict.DROP, "reject": Verdict.D
 _JUMPS = {"jump": Verdict.JUMP, "goto": Verdict.GOTO}
 _ASIDE = ("counter", "log", "mangle", "notrack", "comment", "flow", "ct helper", "ct timeout", "last")
 """Statements that decide nothing."""
+_OF_OLD_ONES = ("dnat", "snat", "seen-reply", "assured", "confirmed", "expected", "dying")
 _FOREIGN = ("tcp", "icmp", "icmpv6", "igmp", "sctp", "dccp", "udplite", "esp", "ah", "ether", "arp", "vlan")
 """Headers that a UDP packet does not have, or that are not known of it."""
 
@@ -144,10 +145,17 @@ def _equals(kind: str, value: Json, choice: Json, packet: Packet) -> bool | None
     if kind == "payload":
         return _payload(value.get("protocol"), value.get("field"), choice, packet)
     if kind == "ct":
-        return choice == "new" if value.get("key") == "state" else None
+        return _connection(value.get("key"), choice)
     if kind == "fib" and value.get("result") == "type" and "daddr" in value.get("flags", ()):
         return bool(choice == ("multicast" if packet.to.is_multicast else "local"))
     return None
+
+
+def _connection(key: str | None, choice: Json) -> bool | None:
+    """Say whether a packet that begins a connection, to an address of mine as it was sent, is of this kind."""
+    if key == "state":
+        return bool(choice == "new")
+    return False if key == "status" and choice in _OF_OLD_ONES else None
 
 
 def _meta(key: str | None, choice: Json, packet: Packet) -> bool | None:

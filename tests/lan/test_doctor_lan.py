@@ -28,6 +28,33 @@ table inet filter {
   }
 }
 """
+FIREWALLD = """
+table inet firewalld {
+  chain filter_INPUT {
+    type filter hook input priority filter + 10; policy accept;
+    ct state { established, related } accept
+    ct status dnat accept
+    iifname "lo" accept
+    ct state invalid drop
+    jump filter_INPUT_ZONES
+    reject with icmpx admin-prohibited
+  }
+  chain filter_INPUT_ZONES {
+    goto filter_IN_public
+  }
+  chain filter_IN_public {
+    jump filter_IN_public_allow
+    meta l4proto { icmp, ipv6-icmp } accept
+    reject with icmpx admin-prohibited
+  }
+  chain filter_IN_public_allow {
+    tcp dport 22 accept
+    ip daddr 224.0.0.251 udp dport 5353 accept
+    ip6 daddr ff02::fb udp dport 5353 accept
+  }
+}
+"""
+"""What firewalld 1.3 writes for its zone "public" with the service mdns, less what concerns no UDP."""
 SILENCE = """
 table inet silence {
   chain output { type filter hook output priority 0; udp dport != 5353 drop; }
@@ -96,6 +123,17 @@ def a_firewall_lets_nothing_in(here: Scene) -> None:
     mended_by(ann, rows["firewall"]["hint"])
     assert doctor(ann)[1] == set()
     assert doctor(bob)[1] == set()
+
+
+def behind_firewalld(here: Scene) -> None:
+    ann, _bob = here.pair()
+    assert here.lan.run(1, ["nft", FIREWALLD]).returncode == 0
+    port = ann.ask("status")["port"]
+    rows, faults = doctor(ann)
+    assert faults == {"firewall"}
+    assert rows["firewall"]["hint"] == f"sudo firewall-cmd --permanent --add-port={port}/udp && sudo firewall-cmd --reload"
+    mended_by(ann, f"nft add rule inet firewalld filter_IN_public_allow udp dport {port} accept")
+    assert doctor(ann)[1] == set()
 
 
 def start_elsewhen(person: Person, ahead: str) -> None:
@@ -174,6 +212,7 @@ PLAYS = [
     multicast_is_dropped,
     the_port_is_blocked,
     a_firewall_lets_nothing_in,
+    behind_firewalld,
     a_clock_an_hour_ahead,
     a_clock_an_hour_behind,
     the_database_is_read_only,

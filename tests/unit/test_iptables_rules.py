@@ -58,6 +58,7 @@ def test_ufw_as_it_comes_lets_mdns_in_and_nothing_else() -> None:
         ("-s 10.77.0.9/32", None, None),
         ("-s 10.0.0.0/8", True, True),
         ("-m state --state ESTABLISHED", False, False),
+        ("-m conntrack --ctstatus DNAT", False, False),
         ("-m pkttype --pkt-type multicast", False, True),
         ("-m recent --update --seconds 60", None, None),
         ("-m comment --comment 'x -j DROP'", True, True),

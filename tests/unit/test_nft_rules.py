@@ -72,6 +72,8 @@ def verdict(packet: Packet, *items: dict[str, Any]) -> Verdict:
         (match({"ct": {"key": "state"}}, ["established", "related"], "in"), False, False),
         (match({"ct": {"key": "state"}}, {"set": ["new", "established"]}), True, True),
         (match({"ct": {"key": "mark"}}, 1), None, None),
+        (match({"ct": {"key": "status"}}, "dnat", "in"), False, False),
+        (match({"ct": {"key": "status"}}, "odd", "in"), None, None),
         (match({"fib": {"result": "type", "flags": ["daddr"]}}, "local"), True, False),
         (match({"fib": {"result": "oif", "flags": ["saddr"]}}, 0), None, None),
         ({"limit": {"rate": 10}}, None, None),

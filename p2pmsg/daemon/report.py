@@ -5,6 +5,7 @@ No secret, no text of a message, no name of a person: ids are cut to 8 character
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import platform
@@ -23,7 +24,7 @@ from p2pmsg.crypto import vault
 from p2pmsg.daemon import process
 from p2pmsg.daemon.home import Profile
 from p2pmsg.daemon.rows import Row
-from p2pmsg.errors import FileExists, P2pmsgError, file_faults
+from p2pmsg.errors import FileExists, HomeUnusable, P2pmsgError, file_faults
 from p2pmsg.model.addresses import Interface
 from p2pmsg.network import interfaces
 from p2pmsg.rpc import client
@@ -59,6 +60,11 @@ def write(path: Path, rows: Sequence[Row], profile: Profile) -> None:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         except FileExistsError as error:
             raise FileExists(f"There is a file already: {path}") from error
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            hint = "Choose a file in a folder that is there, and that you can write to."
+            raise HomeUnusable(f"{path} cannot be written: {error.strerror}.", hint=hint) from error
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(f"{text}\n")
 

@@ -116,8 +116,9 @@ def test_for_its_owner_alone_and_never_over_another_file(profile: Profile, tmp_p
     with pytest.raises(FileExists):
         report.write(tmp_path / "link", [], profile)
     assert path.read_text() == before
-    with pytest.raises(HomeUnusable):
+    with pytest.raises(HomeUnusable, match="cannot be written: No such file") as caught:
         report.write(tmp_path / "no" / "folder", [], profile)
+    assert "Choose a file in a folder" in caught.value.hint
 
 
 def test_without_a_daemon_a_log_or_readable_settings(home: Path, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
@@ -59,7 +58,6 @@ def set_(session: Session, key: str, value: str) -> None:
     session.show(edit.set_(_own_file(session), key, value), lambda each: f"{each['key']} = {show.setting(each['value'])}")
     if key in NO_EFFECT_YET and not session.json:
         output.note("It is stored, but has no effect in this version.")
-    _say_when(session, key)
 
 
 @command("unset")
@@ -69,7 +67,6 @@ def unset(session: Session, key: str) -> None:
     from p2pmsg.config import edit
 
     session.show(edit.unset(_own_file(session), key), lambda each: f"{each['key']} = {show.setting(each['value'])}")
-    _say_when(session, key)
 
 
 @command("path")
@@ -89,12 +86,3 @@ def _own_file(session: Session) -> Path:
     if not initialized(session.folder):
         raise NotInitialized(f"There is no profile yet in {session.folder}.")
     return _file(session)
-
-
-def _say_when(session: Session, key: str) -> None:
-    """Say that a daemon has to be restarted, if one runs and has to."""
-    from p2pmsg.config.settings import AT_ONCE, NO_EFFECT_YET
-    from p2pmsg.daemon import home, lock
-
-    if not session.json and key not in AT_ONCE | NO_EFFECT_YET and lock.holder(home.locate(os.environ, session.profile)) is not None:
-        output.note(output.of_profile("The daemon takes it up at its next start: p2pmsg daemon restart", session.profile))

@@ -157,13 +157,8 @@ RULES: dict[str, Callable[[Any], None]] = {
 }
 """Key -> what raises ValueError for a bad value of the key's own type; of a list, for one item."""
 
-AT_ONCE = frozenset(
-    {"lock.idle_s", "discovery.interfaces", "discovery.static", "receipts.read", "log.level", "history.keep", "notify.command"}
-)
-"""Keys whose change counts for a daemon that runs; the others count from its next start."""
-
 NO_EFFECT_YET = frozenset({"typing", "media.auto_bytes", "media.quota_bytes", "media.folder", "media.rate_bytes_s"})
-"""Keys that later versions heed."""
+"""Keys that later versions heed; all others count at once, also for a daemon that runs."""
 
 MEANINGS: dict[str, str] = {
     "typing": "Tell others while I type (has no effect yet).",

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from p2pmsg.config import settings as settings_file
-from p2pmsg.config.settings import AT_ONCE, Settings
+from p2pmsg.config.settings import NO_EFFECT_YET, Settings
 from p2pmsg.errors import SettingsInvalid
 
 LOOK_EVERY_S = 2.0
@@ -61,7 +61,7 @@ class Following:
         changed = settings_file.differing(self.settings, fresh)
         self.settings = fresh
         for key in changed:
-            when = "counts from now on" if key in AT_ONCE else "takes effect at the next start"
+            when = "has no effect yet" if key in NO_EFFECT_YET else "counts from now on"
             _log.warning("the setting %s has changed and %s", key, when)
         if changed:
             for follower in self._followers:

@@ -31,6 +31,8 @@ class Running:
     socket = ""
     settings_problem: Callable[[], P2pmsgError | None] = staticmethod(lambda: None)
     """Says why the settings file as it is now does not count."""
+    network_problem: Callable[[], Exception | None] = staticmethod(lambda: None)
+    """Says why the network, or the port that is configured, is not in use as it should."""
 
     def __init__(
         self,
@@ -81,6 +83,9 @@ class Running:
             warn("no_network", "No network is in use: nobody can be reached.", "Join a network; it is noticed by itself.")
         if (problem := self.settings_problem()) is not None:
             warn("settings_invalid", f"{problem} The settings from before hold on.", problem.hint)
+        if (trouble := self.network_problem()) is not None:
+            hint = trouble.hint if isinstance(trouble, P2pmsgError) else "p2pmsg daemon logs"
+            warn("port_unavailable", f"{trouble} Port {self._endpoint.port} serves on; it is tried again.", hint)
         if self._announcer.problem is not None:
             warn("mdns_unavailable", str(self._announcer.problem), self._announcer.problem.hint)
         if (scarce := _scarcity(free_bytes)) is not None:

@@ -22,18 +22,15 @@ from p2pmsg.daemon.api import Api
 from p2pmsg.daemon.clock import LoopClock
 from p2pmsg.daemon.entrance import Entrance
 from p2pmsg.daemon.following import Following
-from p2pmsg.daemon.hints import Hints
 from p2pmsg.daemon.home import Profile
 from p2pmsg.daemon.load import invite_ends, load_people
 from p2pmsg.daemon.lock import Lock
 from p2pmsg.daemon.node import Node
 from p2pmsg.daemon.surroundings import Surroundings
 from p2pmsg.daemon.unlocking import Unlocking
+from p2pmsg.daemon.ways import Ways, paths_of
 from p2pmsg.errors import NotInitialized, P2pmsgError
-from p2pmsg.model.addresses import Path
-from p2pmsg.network.beacon import Beacon
 from p2pmsg.network.connection import Connection
-from p2pmsg.network.discovery import Discovery
 from p2pmsg.network.endpoint import Endpoint
 from p2pmsg.network.listener import Listener
 from p2pmsg.protocol.wire import Frame
@@ -139,8 +136,7 @@ class _Daemon:
         people.invite_ends = await worker.ask(partial(invite_ends, now=clock.now(), wall_ms=clock.wall_ms()))
         relay = _Relay()
         endpoint = Endpoint(relay)
-        paths = frozenset(Path(path) for path in settings.discovery_paths)
-        node = Node(people, worker, endpoint, clock, paths)
+        node = Node(people, worker, endpoint, clock, paths_of(settings))
         node.old_copy = await worker.ask(log_store.is_old_copy)
         node.visibility.load(await worker.ask(request_store.waiting))
         relay.node = node
@@ -148,18 +144,13 @@ class _Daemon:
         surroundings = Surroundings(node, endpoint, announcer, worker, settings)
         await surroundings.bind()
         node.start(await worker.ask(ranges.tips))
-        discovery = Discovery(surroundings, settings.discovery_interfaces, mdns=Path.MDNS in paths, seeking=node.seeking)
-        beacon = Beacon(announcer.beacon_heard, lambda: node.presence.missing) if Path.BEACON in paths else None
-        hints = Hints(node, announcer.hint_heard) if Path.HINT in paths else None
-        node.hinted = hints.received if hints else None
+        ways = Ways(node, announcer, surroundings, settings)
         node.recognises_more = announcer.contacts_changed
-        announcer.attach(discovery, beacon, hints)
-        beaconing = tasks.create_task(beacon.run(), name="beacon") if beacon else None
-        await discovery.start(tasks)
+        await ways.start(tasks)
         surroundings.start(tasks)
         api = Api(self._profile, settings, node, worker, announcer, endpoint, self._started_at, warnings)
         api.running.socket = self._entrance.socket
-        following = self._follow_settings(api, surroundings, discovery)
+        following = self._follow_settings(api, surroundings, ways)
         aside = (tasks.create_task(api.deleting.keep_clean(), name="retention"), tasks.create_task(api.notices.run(), name="notices"))
         self._unlocking.opened(api)
         self._say_ready()
@@ -177,12 +168,10 @@ class _Daemon:
         for task in aside:
             task.cancel()
         surroundings.stop()
-        if beaconing is not None:
-            beaconing.cancel()
-        await discovery.close()
+        await ways.stop()
         await endpoint.close()
 
-    def _follow_settings(self, api: Api, surroundings: Surroundings, discovery: Discovery) -> Following:
+    def _follow_settings(self, api: Api, surroundings: Surroundings, ways: Ways) -> Following:
         """Tell of changes of the settings those who can take them up while they work."""
         following = Following(
             self._profile.config,
@@ -192,10 +181,11 @@ class _Daemon:
                 api.settings_changed,
                 self._unlocking.settings_changed,
                 surroundings.settings_changed,
-                lambda settings: discovery.allow(settings.discovery_interfaces),
+                ways.settings_changed,
             ],
         )
         api.running.settings_problem = lambda: following.problem
+        api.running.network_problem = lambda: surroundings.problem
         self._entrance.configuring.changed = following.look
         following.start()
         return following

@@ -24,6 +24,8 @@ from p2pmsg.storage import people as people_store
 from p2pmsg.storage.worker import Worker
 
 _log = logging.getLogger(__name__)
+AGAIN_S = 30.0
+"""Until what could not be taken on is tried again."""
 
 
 class Surroundings(Listener):
@@ -38,9 +40,12 @@ class Surroundings(Listener):
         self._interfaces: tuple[Interface, ...] = ()
         self._networks: dict[str, str] = {}
         self.problem: Exception | None = None
-        """Why the network could not be taken on at its last change."""
+        """Why the network, or a port that was configured, could not be taken on; it is tried again."""
+        self._fixed_port = 0
+        """`listen.port` as the sockets have it."""
         self._moved = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._following: asyncio.Task[None] | None = None
+        self._browsing: asyncio.Task[None] | None = None
         node.network = self.network_of
         node.interface_name = self.interface_of
 
@@ -58,7 +63,10 @@ class Surroundings(Listener):
         return named or next((i.name for i in self._interfaces if interfaces.on_link(link.address, (i,))), None)
 
     async def bind(self) -> None:
-        """Open the sockets at the port that belongs to this network; a taken port is replaced by another."""
+        """Open the sockets at the port that belongs to this network; a taken port is replaced by another.
+
+        Raises: NotPermitted where the port that is configured cannot be had; what was open before stays.
+        """
         await self._look()
         network = self._home_network()
         kept: int | None = await self._worker.ask(lambda db: people_store.network_port(db, network))
@@ -73,25 +81,36 @@ class Surroundings(Listener):
                 ) from error
             _log.warning("port %d is not to be had (%s): another one is drawn", port, error)
             bound = await self._endpoint.bind(hosts, 0)
+        self._fixed_port = self._settings.listen_port
         if bound != port:
             now_ms = self._node.clock.wall_ms()
             await self._worker.run(lambda db: people_store.set_network_port(db, network, bound, now_ms))
 
     def start(self, tasks: asyncio.TaskGroup) -> None:
         """Begin to follow changes, and dial whom we met here before."""
-        self._tasks = [tasks.create_task(self._follow(), name="surroundings")]
-        if Path.DNS_SD.value in self._settings.discovery_paths:
-            self._tasks.append(tasks.create_task(self._browse_dns(), name="dns-sd"))
+        self._tasks = tasks
+        self._following = tasks.create_task(self._follow(), name="surroundings")
+        self._switch_browsing()
         self._moved.set()
 
     def settings_changed(self, settings: Settings) -> None:
-        """Look up the peers that are configured now; of the interfaces discovery tells."""
+        """Take up port, static peers and the site's DNS as they are configured now; of the interfaces discovery tells."""
         self._settings = settings
+        self._switch_browsing()
         self._moved.set()
 
     def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
+        for task in (self._following, self._browsing):
+            if task is not None:
+                task.cancel()
+
+    def _switch_browsing(self) -> None:
+        on = Path.DNS_SD.value in self._settings.discovery_paths
+        if on and self._browsing is None:
+            self._browsing = self._tasks.create_task(self._browse_dns(), name="dns-sd")
+        elif not on and self._browsing is not None:
+            self._browsing.cancel()
+            self._browsing = None
 
     # -- discovery's listener
 
@@ -133,27 +152,32 @@ class Surroundings(Listener):
     async def _follow(self) -> None:
         while True:
             try:
-                async with asyncio.timeout(limits.EPOCH_S):
+                async with asyncio.timeout(limits.EPOCH_S if self.problem is None else AGAIN_S):
                     await self._moved.wait()
             except TimeoutError:
-                self._announcer.new_epoch()
-                continue
+                if self.problem is None:
+                    self._announcer.new_epoch()
+                    continue
             self._moved.clear()
+            before, self.problem = self.problem, None
             try:
                 await self._settle()
             except (P2pmsgError, OSError) as error:
-                _log.error("this network cannot be used as it should: %s", error)
                 self.problem = error
-            else:
-                self.problem = None
+            if self.problem is not None and str(self.problem) != str(before):
+                _log.error("this network cannot be used as it should: %s", self.problem)
 
     async def _settle(self) -> None:
-        """Take a changed network on: port, epoch, and whom to dial here."""
+        """Take a changed network, or another port, on: sockets, epoch, and whom to dial here."""
         home = self._home_network()
         await self._look()
-        if self._home_network() != home:
-            await self.bind()
-            self._announcer.new_epoch()
+        if self._home_network() != home or self._settings.listen_port != self._fixed_port:
+            try:
+                await self.bind()
+            except NotPermitted as error:
+                self.problem = error
+            else:
+                self._announcer.new_epoch()
         await self._recall()
         await self._look_up_static()
 

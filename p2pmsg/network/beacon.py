@@ -78,7 +78,9 @@ class Beacon:
         self._wake.set()
 
     async def run(self) -> None:
-        """Work until cancelled."""
+        """Work until cancelled; may be run again."""
+        if self._wanted is not None:
+            self._wake.set()
         loop = asyncio.get_running_loop()
         self._socket = _open()
         if self._socket is None:

@@ -79,7 +79,8 @@ class Discovery:
         self._seeking = seeking
         self._moved_at = -math.inf
         self._watcher = Watcher(allowed, self._changed)
-        self._mdns = Mdns(self._hear, self._forget) if mdns else None
+        self._on = mdns
+        self._mdns: Mdns | None = None
         self._problem: MdnsUnavailable | None = None
         self._wanted: Publication | None = None
         self._shown: Publication | None = None
@@ -116,7 +117,7 @@ class Discovery:
     @property
     def multicasts(self) -> bool:
         """Whether anything is said and heard at all."""
-        return self._mdns is not None
+        return self._on
 
     def publish(self, nonce: bytes, port: int, addresses: bytes, tags: bytes, interfaces: tuple[Interface, ...]) -> None:
         """Announce this from now on, and withdraw what was announced before under another nonce. Returns at once.
@@ -154,6 +155,11 @@ class Discovery:
         """Use these interfaces from now on (none: choose); the listener is told where that makes a difference."""
         self._watcher.allow(allowed)
 
+    def switch(self, mdns: bool) -> None:
+        """Say and hear something from now on, or nothing any more: then what was announced is withdrawn. Returns at once."""
+        self._on = mdns
+        self._wake.set()
+
     def refresh(self) -> None:
         """Ask and announce now, because somebody wants to see who is there."""
         self._watcher.poke(Reason.RETURNED)
@@ -188,17 +194,32 @@ class Discovery:
         if reason in (Reason.MOVED, Reason.WOKE):
             self._wanted = self._shown = None
             await self._tell_interfaces()
-        if self._mdns is not None:
-            try:
-                await self._serve(self._mdns, reason)
-                self._report(None)
-            except MdnsUnavailable as problem:
-                self._report(problem)
+        if self._on:
+            await self._work(reason)
+        elif self._mdns is not None:
+            await self._fall_silent()
         now = asyncio.get_running_loop().time()
         if reason in (Reason.MOVED, Reason.WOKE):
             self._moved_at = self._announce_at = now
         if now >= self._announce_at:
             self._announce_at = now + (RETRY_S if self._problem else self._pause_s(self._heard.count(now), now))
+
+    async def _work(self, reason: Reason | None) -> None:
+        if self._mdns is None:
+            self._mdns = Mdns(self._hear, self._forget)
+        try:
+            await self._serve(self._mdns, reason)
+            self._report(None)
+        except MdnsUnavailable as problem:
+            self._report(problem)
+
+    async def _fall_silent(self) -> None:
+        """Take back what was said, and forget who was heard: where nobody says goodbye to us any more."""
+        mdns, self._mdns = self._mdns, None
+        self._heard, self._nearby = Heard(), Nearby()
+        if mdns is not None:
+            await mdns.close()
+        self._report(None)
 
     async def _serve(self, mdns: Mdns, reason: Reason | None) -> None:
         """Bring sockets, publication and questions in line with what is wanted."""

@@ -71,6 +71,14 @@ class Presence:
         """Addresses where any contact may be: configured ones, and those that the site's DNS names."""
         self._recent: deque[float] = deque(maxlen=limits.DIALS_PER_S)
 
+    def switch(self, paths: frozenset[Path]) -> None:
+        """Use these paths from now on: what is known of the others is kept, and not dialled."""
+        self._paths = paths | _ASKED_FOR
+
+    def uses(self, path: Path) -> bool:
+        """Say whether addresses learnt by this path are dialled. What an invite or a peer itself told of one is something last known."""
+        return path in self._paths or (path in (Path.INVITE, Path.INCOMING) and Path.LAST_KNOWN in self._paths)
+
     # -- what happened
 
     def contact_added(self, account: AccountId, now: float) -> None:
@@ -191,7 +199,7 @@ class Presence:
     @property
     def deadline(self) -> float | None:
         """When `poll` is to be called at the latest."""
-        due = [p.due for w in self._contacts.values() if not w.links for p in w.places.values() if not p.dialling and self._allowed(p)]
+        due = [p.due for w in self._contacts.values() if not w.links for p in w.places.values() if not p.dialling and self.uses(p.path)]
         earliest = min(due, default=None)
         if earliest is not None and len(self._recent) == limits.DIALS_PER_S:
             earliest = max(earliest, self._recent[0] + 1.0)
@@ -228,12 +236,7 @@ class Presence:
         ]
         for address in gone:
             del whereabouts.places[address]
-        return [item for item in whereabouts.places.items() if item[1].due <= now and not item[1].dialling and self._allowed(item[1])]
-
-    def _allowed(self, place: _Place) -> bool:
-        """What an invite or the peer itself told of an address is something last known of it."""
-        learnt_from_peer = place.path in (Path.INVITE, Path.INCOMING)
-        return place.path in self._paths or (learnt_from_peer and Path.LAST_KNOWN in self._paths)
+        return [item for item in whereabouts.places.items() if item[1].due <= now and not item[1].dialling and self.uses(item[1].path)]
 
     def _spent(self, now: float) -> bool:
         return len(self._recent) == limits.DIALS_PER_S and self._recent[0] > now - 1.0

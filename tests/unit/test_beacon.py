@@ -78,6 +78,27 @@ async def test_two_on_one_machine_hear_each_other_and_not_themselves() -> None:
 
 
 @pytest.mark.asyncio
+async def test_it_may_end_and_begin_again_and_then_says_again_what_it_said() -> None:
+    heard: asyncio.Queue[Announcement] = asyncio.Queue()
+    ear, mouth = Beacon(heard.put_nowait, lambda: False), Beacon(lambda _: None, lambda: False)
+    said = Announcement(b"again".ljust(10), b"addresses", bytes(64))
+    other = Announcement(b"again2".ljust(10), b"addresses", bytes(64))
+    async with asyncio.TaskGroup() as tasks:
+        hearing = tasks.create_task(ear.run())
+        for announcement in (said, other):
+            mouth.publish(announcement, (LO,))
+            speaking = tasks.create_task(mouth.run())
+            async with asyncio.timeout(10):
+                while await heard.get() != announcement:
+                    continue
+            speaking.cancel()
+            await asyncio.wait([speaking])
+        mouth.publish(said, (LO,))
+        hearing.cancel()
+    assert heard.empty()
+
+
+@pytest.mark.asyncio
 async def test_a_port_that_cannot_be_shared_leaves_it_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     with contextlib.closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as greedy:
         greedy.bind(("", 0))

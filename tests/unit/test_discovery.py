@@ -285,3 +285,25 @@ async def test_after_a_move_it_is_heard_again_soon(monkeypatch: pytest.MonkeyPat
                 await bob.told.get()
         await bob.hears(ann.nonce)
         assert await bob.hears(ann.nonce)  # once more, though nothing was asked
+
+
+@pytest.mark.asyncio
+async def test_switched_off_it_says_goodbye_and_is_deaf_and_switched_on_it_is_back() -> None:
+    async with people({}, {"mdns": False}) as (ann, bob):
+        assert not bob.discovery.multicasts
+        bob.discovery.switch(True)
+        assert await ann.hears(bob.nonce) and await bob.hears(ann.nonce) and bob.discovery.multicasts
+        shown = Announcement(os.urandom(10), b"addresses", bytes(64), nickname="Bob")
+        bob.discovery.show(shown, 4433, bob.discovery.interfaces)
+        await ann.hears(shown.nonce)
+        assert ann.discovery.nearby(-math.inf)
+        bob.discovery.switch(False)
+        async with asyncio.timeout(PATIENCE_S):
+            while any(each.nonce == shown.nonce for each in ann.discovery.nearby(-math.inf)):
+                await asyncio.to_thread(lambda: None)
+        while not bob.told.empty():
+            bob.told.get_nowait()
+        ann.rotate()
+        bob.rotate()
+        bob.discovery.switch(True)
+        assert await bob.hears(ann.nonce) and await ann.hears(bob.nonce)

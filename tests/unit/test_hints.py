@@ -76,3 +76,16 @@ def test_the_newest_few_are_kept_and_strangers_say_nothing() -> None:
     assert all(len(hint.others) <= limits.HINTS for hint in place.tick().values())
     place.hints.received(LinkNumber(99), Hint(announced("x"), [announced("y")]))
     assert place.heard == []
+
+
+def test_switched_off_it_neither_tells_nor_hears_and_tells_again_once_on() -> None:
+    place = Place()
+    place.hints.epoch_changed(announced("mine"))
+    bob = place.open(1)
+    place.hints.switch(False)
+    assert place.tick() == {}, "what was due is not told"
+    place.hints.received(bob, Hint(announced("bob"), [announced("dora")]))
+    place.hints.epoch_changed(announced("mine2"))
+    assert place.heard == [] and place.tick() == {}
+    place.hints.switch(True)
+    assert place.tick() == {bob: Hint(announced("mine2"), [])}

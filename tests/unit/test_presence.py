@@ -232,3 +232,14 @@ def test_a_sweep_is_asked_for_and_no_setting_switches_it() -> None:
     who.dial_ended(BOB, HERE, 0.0)
     who.link_closed(BOB, HERE, 1.0, said_goodbye=False)
     assert [dial.path for dial in who.poll(60.0)] == [Path.SWEEP]
+
+
+def test_a_path_that_is_switched_off_is_dialled_no_more_and_again_once_it_is_on() -> None:
+    who = presence()
+    who.sighted(BOB, [HERE], Path.MDNS, 0.0)
+    who.met(BOB, THERE, Path.INVITE, -10.0)
+    who.switch(frozenset({Path.STATIC}))
+    assert who.poll(0.0) == [] and who.deadline is None
+    assert not who.uses(Path.MDNS) and not who.uses(Path.INVITE) and who.uses(Path.SWEEP)
+    who.switch(ALL)
+    assert {dial.address for dial in who.poll(0.0)} == {HERE, THERE} and who.uses(Path.INCOMING)

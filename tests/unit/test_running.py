@@ -15,7 +15,7 @@ from p2pmsg.daemon import running
 from p2pmsg.daemon.home import Profile
 from p2pmsg.daemon.notices import Notices
 from p2pmsg.daemon.running import Running
-from p2pmsg.errors import MdnsUnavailable, SettingsInvalid
+from p2pmsg.errors import MdnsUnavailable, NotPermitted, SettingsInvalid
 from p2pmsg.rpc import api
 from tests.unit.nodes import House, moved_in
 from tests.unit.people import Person
@@ -108,3 +108,13 @@ async def test_status_warns_of_a_settings_file_that_does_not_count(monkeypatch: 
     monkeypatch.setattr(running, "_free_bytes", lambda profile: limits.DISK_WARN_BYTES)
     found.settings_problem = lambda: SettingsInvalid("It is bad.")
     assert codes(await found.status(api.Status())) == ["settings_invalid"]
+
+
+async def test_status_warns_of_a_port_that_is_not_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = of(alone())
+    monkeypatch.setattr(running, "_free_bytes", lambda profile: limits.DISK_WARN_BYTES)
+    found.network_problem = lambda: NotPermitted("UDP port 5555 cannot be used.", hint="p2pmsg config unset listen.port")
+    (warning,) = (await found.status(api.Status()))["warnings"]
+    assert warning["code"] == "port_unavailable" and "40000 serves on" in warning["message"] and "unset" in warning["hint"]
+    found.network_problem = lambda: OSError("no sockets")
+    assert codes(await found.status(api.Status())) == ["port_unavailable"]

@@ -203,4 +203,4 @@ def test_what_differs_is_named_by_its_key() -> None:
 
 
 def test_every_key_has_a_meaning() -> None:
-    assert set(settings.MEANINGS) == set(settings.RULES) >= settings.AT_ONCE
+    assert set(settings.MEANINGS) == set(settings.RULES) >= settings.NO_EFFECT_YET

@@ -210,6 +210,65 @@ async def test_a_link_whose_own_address_is_gone_is_left_unless_it_can_move(
     assert (wire.closed == BYE) == left and (node.linkage.get(wire.number) is None) == left
 
 
+# -- settings that change
+
+
+async def test_another_port_is_taken_at_once_with_a_new_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = Place(monkeypatch, HOME)
+    await place.here.bind()
+    drawn = place.house.endpoint.port
+    async with place.follows():
+        await place.until(lambda: not place.here._moved.is_set())
+        epochs = place.house.endpoint.epochs
+        place.here.settings_changed(Settings(discovery_paths=MDNS_ALONE, listen_port=5555))
+        await place.until(lambda: place.house.endpoint.epochs == epochs + 1)
+        assert place.bound[-1] == (ANYWHERE, 5555) and place.here.problem is None
+        place.here.settings_changed(Settings(discovery_paths=MDNS_ALONE))
+        await place.until(lambda: place.house.endpoint.epochs == epochs + 2)
+        assert place.house.endpoint.port == drawn, "the network's own"
+
+
+async def test_a_port_that_is_taken_leaves_the_old_one_and_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(surroundings, "AGAIN_S", 0.05)
+    place = Place(monkeypatch, HOME)
+    await place.here.bind()
+    drawn = place.house.endpoint.port
+    place.taken.add(5555)
+    place.meets("net of eth0")
+    async with place.follows():
+        await place.until(lambda: place.dialled)
+        place.here.settings_changed(Settings(discovery_paths=MDNS_ALONE, listen_port=5555))
+        await place.until(lambda: place.here.problem is not None)
+        assert "5555" in str(place.here.problem) and place.house.endpoint.port == drawn
+        place.taken.clear()
+        await place.until(lambda: place.house.endpoint.port == 5555)
+        await place.until(lambda: place.here.problem is None)
+
+
+async def test_the_sites_dns_is_asked_as_long_as_that_is_switched_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    async def browse(found: object) -> list[Address]:
+        asked.append(1)
+        return []
+
+    monkeypatch.setattr(surroundings.dnssd, "browse", browse)
+    monkeypatch.setattr(surroundings.limits, "DNS_SD_AGAIN_S", 0.001)
+    monkeypatch.setattr(surroundings.limits, "DNS_SD_EVERY_S", 0.001)
+    place = Place(monkeypatch, HOME)
+    await place.here.bind()
+    async with place.follows():
+        await settle()
+        assert asked == []
+        place.here.settings_changed(Settings(discovery_paths=("dns_sd",)))
+        await place.until(lambda: len(asked) > 2)
+        place.here.settings_changed(Settings(discovery_paths=MDNS_ALONE))
+        await settle()
+        count = len(asked)
+        await asyncio.sleep(0.02)
+        assert len(asked) == count
+
+
 # -- static peers
 
 

@@ -51,7 +51,7 @@ def parse(name: str, text: bytes) -> Announcement | None:
     A higher version than VERSION passes, as long as lengths hold: its tags may tell that a contact needs another version.
     """
     nonce = nonce_of(name)
-    pairs = _pairs(text)
+    pairs = _pairs(text) if len(text) <= _TEXT_BYTES else {}
     version, addresses, tags = _version(pairs.get(b"v", b"")), pairs.get(b"a", b""), pairs.get(b"t", b"")
     if nonce is None or version is None or len(tags) != TAGS_BYTES or not 0 < len(addresses) <= limits.ANNOUNCED_BYTES:
         return None
@@ -88,7 +88,7 @@ def _pairs(text: bytes) -> dict[bytes, bytes]:
     """Split a TXT record's length-prefixed strings; of a key that comes twice the first counts (RFC 6763 section 6.4)."""
     pairs: dict[bytes, bytes] = {}
     at = 0
-    while at < min(len(text), _TEXT_BYTES):
+    while at < len(text):
         end = at + 1 + text[at]
         key, _, value = text[at + 1 : end].partition(b"=")
         if end <= len(text):

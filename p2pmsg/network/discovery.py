@@ -227,7 +227,7 @@ class Discovery:
         rotated = await mdns.publish(self._wanted, self._shown)
         returned = grown or (reason is not None and reason is not Reason.REFRESHED)
         if returned:
-            await mdns.ask()
+            mdns.ask()
         if reason is Reason.RETURNED:
             self.replay()  # whom our question names as known does not answer it
         if self._looking:

@@ -1,7 +1,7 @@
 """One zeroconf object on a given set of interfaces: the only file that knows zeroconf.
 
-What is heard comes from the TXT records themselves, not from a browser's callbacks: those are silent when an unchanged
-announcement is repeated, and repeating is how a healed network is noticed. The browser is here for its questions alone.
+What is heard comes from the TXT records themselves, not from a browser of zeroconf's: that is silent when an unchanged announcement is
+repeated, and repeating is how a healed network is noticed; and it remembers every name that it ever hears.
 """
 
 from __future__ import annotations
@@ -10,34 +10,41 @@ import asyncio
 import contextlib
 import errno
 import logging
+import random
 import socket
+import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
+from typing import Any, cast
 
-from zeroconf import (  # type: ignore[attr-defined]  # DNSText: documented, and forgotten in __all__
+from zeroconf import (  # type: ignore[attr-defined]  # documented, and forgotten in __all__
     DNSOutgoing,
     DNSQuestion,
-    DNSQuestionType,
-    DNSText,
     Error,
     IPVersion,
-    RecordUpdate,
-    RecordUpdateListener,
     Zeroconf,
+    current_time_millis,
 )
-from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
+from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
 from p2pmsg.errors import MdnsUnavailable
-from p2pmsg.model.addresses import Interface
+from p2pmsg.model.addresses import Address, Interface
 from p2pmsg.network.announcements import SERVICE, Announcement, instance_name, text_properties
+from p2pmsg.network.interfaces import on_link
 from p2pmsg.network.multicast import PORT_TAKEN
+from p2pmsg.network.records import Records
 
 RECEIVE_BUFFER_BYTES = 4 << 20
 """A thousand answers at once overrun the usual 208 KiB; the kernel caps this at net.core.rmem_max."""
 CLOSE_TIMEOUT_S = 2.0
 
-_PTR, _TXT, _INTERNET, _QUERY = 12, 16, 1, 0
+FIRST_QUESTION_S = 0.02, 0.12
+FURTHER_QUESTIONS_S = 1.0, 5.0, 14.0
+_PTR, _INTERNET, _QUERY = 12, 1, 0
+_ANSWER_BIT, _MDNS_PORT = 0x80, 5353
+_IP_MULTICAST_ALL = 49
+"""Off: of IPv4 a socket hears what came by an interface on which it has joined itself, not by those on which any program has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +65,12 @@ class Mdns:
     """
 
     def __init__(self, heard: Callable[[str, bytes], None], gone: Callable[[str], None] = lambda name: None) -> None:
-        self._listener = _TextListener(heard, gone)
         self._zeroconf: AsyncZeroconf | None = None
         self._confined = False
         self._interfaces: tuple[Interface, ...] = ()
-        self._browser: AsyncServiceBrowser | None = None
         self._published: dict[str, tuple[Publication, AsyncServiceInfo]] = {}
+        self._records = Records(heard, gone, self._published)
+        self._questions: list[asyncio.TimerHandle] = []
         self._broadcasts: list[Awaitable[object]] = []
 
     async def use(self, interfaces: tuple[Interface, ...]) -> bool:
@@ -114,40 +121,53 @@ class Mdns:
             question.add_question(DNSQuestion(SERVICE, _PTR, _INTERNET))
             self._zeroconf.zeroconf.async_send(question)
 
-    async def ask(self) -> None:
+    def ask(self) -> None:
         """Ask who is there: four questions within 14 s.
 
         By multicast (QM) from the first on: an answer to a QU question reaches one of the processes on port 5353 only.
         """
+        self._ask_no_more()
         if self._zeroconf is None:
             return
-        old, self._browser = (
-            self._browser,
-            AsyncServiceBrowser(self._zeroconf.zeroconf, SERVICE, handlers=[_ignore], question_type=DNSQuestionType.QM),
-        )
-        if old is not None:
-            await old.async_cancel()
+        loop, first_s = asyncio.get_running_loop(), random.uniform(*FIRST_QUESTION_S)
+        self._questions = [loop.call_later(first_s, self._question, self._zeroconf.zeroconf, True)]
+        self._questions += [loop.call_later(first_s + s, self._question, self._zeroconf.zeroconf, False) for s in FURTHER_QUESTIONS_S]
+
+    def _question(self, zeroconf: Zeroconf, first: bool) -> None:
+        """Ask, naming those who need not answer; not if another has just asked the same, unless that would be all."""
+        now = current_time_millis()
+        question, known = DNSQuestion(SERVICE, _PTR, _INTERNET), self._records.known(now)
+        if not first and zeroconf.question_history.suppresses(question, now, set(known)):
+            return
+        zeroconf.question_history.add_question_at_time(question, now, set(known))
+        packet = DNSOutgoing(_QUERY)
+        packet.add_question(question)
+        for each in known:
+            packet.add_answer_at_time(each, now)
+        zeroconf.async_send(packet)
+
+    def _ask_no_more(self) -> None:
+        for each in self._questions:
+            each.cancel()
+        self._questions.clear()
 
     async def close(self) -> None:
         """Say goodbye and close the sockets: a quarter of a second, CLOSE_TIMEOUT_S at the most."""
         zeroconf, self._zeroconf = self._zeroconf, None
-        browser, self._browser = self._browser, None
-        self._published = {}
+        self._ask_no_more()
+        self._published.clear()
         self._interfaces = ()
         if zeroconf is None:
             return
         with contextlib.suppress(OSError, RuntimeError, Error, TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                if browser is not None:
-                    await browser.async_cancel()
                 await zeroconf.async_close()
 
     async def _open(self, interfaces: tuple[Interface, ...], confined: bool) -> None:
         logging.getLogger("zeroconf").setLevel(logging.CRITICAL)  # what matters of it is raised or told by us
-        kind = _LoopbackZeroconf if confined else Zeroconf
-        zeroconf = AsyncZeroconf(zc=kind(interfaces=_choices(interfaces), ip_version=_ip_version()))
+        zeroconf = AsyncZeroconf(zc=_LinkZeroconf(interfaces=_choices(interfaces), ip_version=_ip_version()))
         # Before the first packet: what went into the cache unheard would be named as known in every question, and stay unheard.
-        zeroconf.zeroconf.async_add_listener(self._listener, None)
+        zeroconf.zeroconf.async_add_listener(self._records, None)
         self._zeroconf, self._confined, self._interfaces = zeroconf, confined, interfaces
         await zeroconf.zeroconf.async_wait_for_start()
         self._tune(zeroconf)
@@ -157,7 +177,7 @@ class Mdns:
             for _, info in self._published.values():
                 zeroconf.zeroconf.registry.async_remove(info)
                 zeroconf.zeroconf.async_send(zeroconf.zeroconf.generate_service_broadcast(info, 0))
-            self._published = {}
+            self._published.clear()
         before = self._ways(zeroconf)
         await zeroconf.async_update_interfaces(_choices(interfaces), _ip_version())
         self._interfaces = interfaces
@@ -177,8 +197,16 @@ class Mdns:
         self._broadcasts = [*self._broadcasts[-7:], broadcast]
 
     def _tune(self, zeroconf: AsyncZeroconf) -> None:
+        assert isinstance(zeroconf.zeroconf, _LinkZeroconf)
+        zeroconf.zeroconf.here = self._interfaces
         for reader in zeroconf.zeroconf.engine.readers:
             reader.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+            if sys.platform == "linux":
+                reader.sock.setsockopt(socket.IPPROTO_IP, _IP_MULTICAST_ALL, 0)
+            transport = reader.transport
+            listener = cast("asyncio.DatagramProtocol", transport.get_protocol())  # zeroconf's has all methods of it
+            if not isinstance(listener, _Door):
+                transport.set_protocol(_Door(listener, zeroconf.zeroconf))
             if self._confined:
                 _bind_to_device(reader.sock, self._interfaces[0].name)
 
@@ -187,29 +215,23 @@ class Mdns:
         return {sender.interface_key for sender in zeroconf.zeroconf.engine.senders}
 
 
-class _TextListener(RecordUpdateListener):
-    """Hands on the TXT records of our service, new and repeated ones alike, and their goodbyes."""
+class _LinkZeroconf(Zeroconf):
+    """Answers nobody who is not on a link in use: whatever sender a question names, no packet leaves for elsewhere.
 
-    def __init__(self, heard: Callable[[str, bytes], None], gone: Callable[[str], None]) -> None:
-        super().__init__()
-        self._heard, self._gone = heard, gone
-
-    def async_update_records(self, zc: Zeroconf, now: float, records: list[RecordUpdate]) -> None:
-        for update in records:
-            record = update.new
-            if record.type != _TXT or not isinstance(record, DNSText):
-                continue
-            if record.is_expired(now):
-                self._gone(record.name)
-            else:
-                self._heard(record.name, record.text)
-
-
-class _LoopbackZeroconf(Zeroconf):
-    """Never sends off this machine, even where its wildcard listener could not be bound to the loopback device.
-
-    Multicast goes out by the senders, which are loopback's; an answer to a unicast question would go by the routing table.
+    Multicast goes out by the senders, each of which is of one interface; an answer to one asker would go by the routing table.
     """
+
+    _here: tuple[Interface, ...] = ()
+    indexes: frozenset[int] = frozenset()
+
+    @property
+    def here(self) -> tuple[Interface, ...]:
+        """The interfaces in use."""
+        return self._here
+
+    @here.setter
+    def here(self, interfaces: tuple[Interface, ...]) -> None:
+        self._here, self.indexes = interfaces, frozenset(interface.index for interface in interfaces)
 
     def async_send(
         self,
@@ -219,8 +241,36 @@ class _LoopbackZeroconf(Zeroconf):
         v6_flow_scope: tuple[()] | tuple[int, int] = (),
         transport: object | None = None,
     ) -> None:
-        if addr is None or ip_address(addr.partition("%")[0]).is_loopback:
+        if addr is None or self._is_near(addr, v6_flow_scope[1] if v6_flow_scope else 0):
             super().async_send(out, addr, port, v6_flow_scope, transport)  # type: ignore[arg-type]
+
+    def _is_near(self, addr: str, scope: int) -> bool:
+        host = ip_address(addr.partition("%")[0])
+        mapped = host.ipv4_mapped if isinstance(host, IPv6Address) else None
+        return on_link(Address(str(mapped or host), 0, 0 if mapped else scope), self.here)
+
+
+class _Door(asyncio.DatagramProtocol):
+    """Lets in what came by an interface in use, and answers from port 5353 alone, as RFC 6762 wants it (section 6).
+
+    For IPv6 Linux asks whether the group was joined, not where. Whoever sends from a link-local address, as all do, tells where.
+    """
+
+    def __init__(self, listener: asyncio.DatagramProtocol, zeroconf: _LinkZeroconf) -> None:
+        self._listener, self._zeroconf = listener, zeroconf
+
+    def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
+        if len(addr) == 4 and addr[3] and addr[3] not in self._zeroconf.indexes:
+            return
+        if addr[1] != _MDNS_PORT and len(data) > 2 and data[2] & _ANSWER_BIT:
+            return
+        self._listener.datagram_received(data, addr)
+
+    def error_received(self, exc: Exception) -> None:
+        self._listener.error_received(exc)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._listener.connection_lost(exc)
 
 
 @contextlib.contextmanager
@@ -232,10 +282,6 @@ def _explained() -> Iterator[None]:
         if isinstance(fault, OSError) and fault.errno == errno.EADDRINUSE:
             raise MdnsUnavailable("Another program keeps UDP port 5353 (mDNS) to itself.", hint=PORT_TAKEN) from fault
         raise MdnsUnavailable(f"mDNS does not work: {fault or type(fault).__name__}") from fault
-
-
-def _ignore(**_change: object) -> None:
-    """Take a browser's callback; the TXT listener knows already."""
 
 
 def _choices(interfaces: Sequence[Interface]) -> list[str | int | tuple[tuple[str, int, int], int]]:

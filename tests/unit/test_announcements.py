@@ -115,3 +115,10 @@ def test_a_visible_node_says_a_name(nickname: str) -> None:
 @pytest.mark.parametrize("value", [b"", b"x" * 65, "é".encode() * 33, b"me", b"\xff", b"a\0", b"\x1b[2J", b"a/b", "\u202ea".encode()])
 def test_a_name_that_is_none_is_passed_over(value: bytes) -> None:
     assert parse(name(), good(n=value)) == Announcement(NONCE, ADDRESSES, TAGS)
+
+
+def test_a_text_is_read_up_to_1024_bytes() -> None:
+    filled = good() + (b"\xff" + b"x" * 255) * 3
+    filled += b"\0" * (1024 - len(filled))
+    assert parse(name(), filled) == Announcement(NONCE, ADDRESSES, TAGS)
+    assert parse(name(), filled + b"\0") is None

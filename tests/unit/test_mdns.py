@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from zeroconf import DNSOutgoing, DNSPointer, DNSQuestion, current_time_millis  # type: ignore[attr-defined]
 
 from p2pmsg.errors import MdnsUnavailable
 from p2pmsg.model.addresses import Interface
 from p2pmsg.network import mdns
-from p2pmsg.network.announcements import Announcement, instance_name, nonce_of, parse
+from p2pmsg.network.announcements import SERVICE, Announcement, instance_name, nonce_of, parse
 from p2pmsg.network.interfaces import usable
 from p2pmsg.network.mdns import Mdns, Publication
 
@@ -68,7 +69,7 @@ async def test_asking_finds_who_announced_before() -> None:
         wanted = publication(os.urandom(10))
         await ann.publish(wanted)
         async with on_loopback() as (bob, bob_ear):
-            await bob.ask()
+            bob.ask()
             assert await bob_ear.hears(wanted.announcement.nonce)
 
 
@@ -108,7 +109,7 @@ async def test_two_announcements_side_by_side_and_the_end_of_one() -> None:
     async with on_loopback() as (ann, _), on_loopback() as (bob, ear):
         main, shown = publication(os.urandom(10)), publication(os.urandom(10))
         gone: asyncio.Queue[str] = asyncio.Queue()
-        bob._listener._gone = gone.put_nowait
+        bob._records.gone = gone.put_nowait
         assert await ann.publish(main)
         await ear.hears(main.announcement.nonce)
         assert await ann.publish(main, shown)
@@ -141,7 +142,7 @@ async def test_without_interfaces_nothing_happens() -> None:
     assert not await node.publish(publication(os.urandom(10)))
     node.announce()
     node.ask_all()
-    await node.ask()
+    node.ask()
     await node.close()
 
 
@@ -172,6 +173,90 @@ async def test_loopback_sockets_are_bound_to_the_device_and_answer_nobody_else(m
         for addr in (None, "127.0.0.1", "::1", "10.77.0.1", "fe80::1%eth0", "192.168.1.1"):
             zeroconf.async_send(object(), addr)  # type: ignore[arg-type]
         assert sent == [None, "127.0.0.1", "::1"]
+
+
+@pytest.mark.asyncio
+async def test_elsewhere_nobody_is_answered_whatever_sender_a_question_names() -> None:
+    async with on_loopback() as (node, _):
+        zeroconf = node._zeroconf.zeroconf  # type: ignore[union-attr]
+        assert isinstance(zeroconf, mdns._LinkZeroconf)
+        zeroconf.here = (Interface("eth0", 2, (("10.0.0.1", 24),), (("fe80::1", 64),)),)
+        near = [("10.0.0.9", 0), ("::ffff:10.0.0.9", 2), ("fe80::9", 2), ("fe80::9%eth0", 2)]
+        far = [("10.0.1.9", 0), ("203.0.113.7", 0), ("::ffff:203.0.113.7", 2), ("2001:db8::1", 2), ("fe80::9", 3), ("127.0.0.1", 0)]
+        assert all(zeroconf._is_near(*each) for each in near)
+        assert not any(zeroconf._is_near(*each) for each in far)
+
+
+class Inside(asyncio.DatagramProtocol):
+    """Stands where zeroconf stands."""
+
+    def __init__(self) -> None:
+        self.got: list[bytes] = []
+
+    def datagram_received(self, data: bytes, addr: object) -> None:
+        self.got.append(data)
+
+
+@pytest.mark.asyncio
+async def test_answers_from_other_ports_and_by_other_interfaces_stay_outside() -> None:
+    answer, question = b"\0\0\x84\0", b"\0\0\0\0"
+    async with on_loopback() as (node, _):
+        zeroconf = node._zeroconf.zeroconf  # type: ignore[union-attr]
+        assert all(isinstance(reader.transport.get_protocol(), mdns._Door) for reader in zeroconf.engine.readers)
+        assert isinstance(zeroconf, mdns._LinkZeroconf)
+        zeroconf.here = (Interface("eth0", 2, (), (("fe80::1", 64),)),)
+        door = mdns._Door(inside := Inside(), zeroconf)
+        for data, addr in (
+            (answer, ("fe80::9", 5353, 0, 3)),
+            (question, ("fe80::9", 40_000, 0, 3)),
+            (answer, ("fe80::9", 40_000, 0, 2)),
+            (answer, ("10.0.0.9", 40_000)),
+        ):
+            door.datagram_received(data, addr)
+        assert inside.got == []
+        for data, addr in (
+            (answer, ("fe80::9", 5353, 0, 2)),
+            (question, ("fe80::9", 40_000, 0, 2)),
+            (answer, ("::ffff:10.0.0.9", 5353, 0, 0)),
+            (question, ("10.0.0.9", 40_000)),
+            (b"", ("10.0.0.9", 40_000)),
+        ):
+            door.datagram_received(data, addr)
+        assert len(inside.got) == 5
+
+
+@pytest.mark.asyncio
+async def test_a_question_that_another_has_just_asked_is_left_out_but_for_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else whoever asks us alone, every second, would keep us from ever asking all."""
+    async with on_loopback() as (node, _):
+        zeroconf = node._zeroconf.zeroconf  # type: ignore[union-attr]
+        sent: list[DNSOutgoing] = []
+        monkeypatch.setattr(mdns._LinkZeroconf, "async_send", lambda self, out: sent.append(out))
+        zeroconf.question_history.add_question_at_time(DNSQuestion(SERVICE, 12, 1), current_time_millis(), set())
+        node._question(zeroconf, False)
+        assert sent == []
+        node._question(zeroconf, True)
+        assert [question.name for question in sent[0].questions] == [SERVICE]
+
+
+@pytest.mark.asyncio
+async def test_four_questions_name_whom_we_know_and_end_with_the_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mdns, "FIRST_QUESTION_S", (0.0, 0.0))
+    monkeypatch.setattr(mdns, "FURTHER_QUESTIONS_S", (0.01, 0.02, 60.0))
+    asked: asyncio.Queue[DNSOutgoing] = asyncio.Queue()
+    async with on_loopback() as (ann, _), on_loopback() as (node, ear):
+        wanted = publication(os.urandom(10))
+        await ann.publish(wanted)
+        await ear.hears(wanted.announcement.nonce)
+        monkeypatch.setattr(mdns._LinkZeroconf, "async_send", lambda self, out, *more: asked.put_nowait(out))
+        node.ask()
+        async with asyncio.timeout(PATIENCE_S):
+            packet = await asked.get()
+        label = instance_name(wanted.announcement.nonce)
+        assert f"{label}.{SERVICE}" in {answer.alias for answer, _ in packet.answers if isinstance(answer, DNSPointer)}
+        last = node._questions[-1]
+        await node.close()
+        assert last.cancelled() and not node._questions
 
 
 def test_the_host_name_leads_to_few_addresses_and_to_link_local_ipv6_where_there_is_some() -> None:

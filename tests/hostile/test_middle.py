@@ -41,10 +41,8 @@ def people() -> Iterator[list[Somebody]]:
 
 @pytest.fixture
 def ann(people: list[Somebody]) -> Iterator[Somebody]:
-    people[0].ask("visible.on")
-    yield people[0]
-    for request in people[0].ask("contact.requests"):
-        people[0].ask("contact.decline", id=request["id"])
+    with people[0].visible():
+        yield people[0]
 
 
 def calling_himself(name: str) -> Knowledge:

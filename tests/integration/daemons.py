@@ -148,6 +148,14 @@ class Somebody:
         other.ask("contact.add", invite=invite, timeout_s=PATIENCE_S)
         until(lambda: self.linked(other) and other.linked(self), "both are online")
 
+    @contextlib.contextmanager
+    def visible(self) -> Iterator[None]:
+        """Be visible to everybody nearby; what others asked meanwhile is declined at the end."""
+        self.good("visible", "on", "--for", "5m", "--json")
+        yield
+        for request in self.ask("contact.requests"):
+            self.ask("contact.decline", id=request["id"])
+
     def linked(self, other: Somebody) -> bool:
         return any(peer["online"] for peer in self.ask("peers") if peer["account"] == other.account)
 

@@ -5,34 +5,15 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from p2pmsg.crypto import vault
 from p2pmsg.rpc import client
 from tests.integration import shapes
-from tests.integration.daemons import Json, Somebody, town, until
+from tests.integration.daemons import Json, Somebody, until
 from tests.unit.pages import opened
 
 CANARY = "canary-6f1d"
-
-
-@pytest.fixture(scope="module")
-def people() -> Iterator[list[Somebody]]:
-    with town("Ann", "Bob") as found:
-        yield found
-
-
-@pytest.fixture
-def ann(people: list[Somebody]) -> Somebody:
-    return people[0]
-
-
-@pytest.fixture
-def bob(people: list[Somebody]) -> Somebody:
-    return people[1]
 
 
 def pages(who: Somebody) -> bytes:

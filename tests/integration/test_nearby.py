@@ -23,16 +23,8 @@ def people() -> Iterator[list[Somebody]]:
 
 @pytest.fixture
 def ann(people: list[Somebody]) -> Iterator[Somebody]:
-    """Ann, visible."""
-    people[0].good("visible", "on", "--for", "5m", "--json")
-    yield people[0]
-    for request in people[0].ask("contact.requests"):
-        people[0].ask("contact.decline", id=request["id"])
-
-
-@pytest.fixture
-def bob(people: list[Somebody]) -> Somebody:
-    return people[1]
+    with people[0].visible():
+        yield people[0]
 
 
 class Asking:

@@ -22,16 +22,6 @@ def people() -> Iterator[list[Somebody]]:
 
 
 @pytest.fixture
-def ann(people: list[Somebody]) -> Somebody:
-    return people[0]
-
-
-@pytest.fixture
-def bob(people: list[Somebody]) -> Somebody:
-    return people[1]
-
-
-@pytest.fixture
 def carl(people: list[Somebody]) -> Somebody:
     return people[2]
 

@@ -6,28 +6,9 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
-
-import pytest
 
 from tests.integration import shapes
-from tests.integration.daemons import Json, Somebody, town, until
-
-
-@pytest.fixture(scope="module")
-def people() -> Iterator[list[Somebody]]:
-    with town("Ann", "Bob") as found:
-        yield found
-
-
-@pytest.fixture
-def ann(people: list[Somebody]) -> Somebody:
-    return people[0]
-
-
-@pytest.fixture
-def bob(people: list[Somebody]) -> Somebody:
-    return people[1]
+from tests.integration.daemons import Json, Somebody, until
 
 
 class Watch:

@@ -118,7 +118,7 @@ class _Daemon:
 
     async def _session(self, master: bytes, leave: asyncio.Event) -> None:
         """Be the daemon with an open vault, until told to leave."""
-        worker = Worker(self._profile.database, vault.database_key(master))
+        worker = Worker(self._profile.database, vault.database_key(master), existing=True)
         warnings = await worker.open()
         try:
             notes = [{"code": w.code, "message": w.message, "hint": w.hint} for w in warnings]

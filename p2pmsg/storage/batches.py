@@ -50,13 +50,19 @@ class _BatchLost(Exception):
 
 
 def run_batch(
-    db: Db, waiting: deque[Job], *, free_bytes: int | None = None, folder: Path | None, budget_s: float = BATCH_S
+    db: Db,
+    waiting: deque[Job],
+    *,
+    folder: Path | None,
+    free_bytes: int | None = None,
+    fault: Exception | None = None,
+    budget_s: float = BATCH_S,
 ) -> list[Settled]:
     """Take jobs off `waiting`, run them in order and commit; return all that were taken with their outcomes.
 
     Where the transaction is lost or cannot be committed every writing job of it fails, and the reading ones are run again: what
     they saw is no longer true; what was not begun stays on `waiting`. Never raises. `free_bytes` is the disk's room, None where that
-    is not known.
+    is not known; with a `fault` nothing is written: each job that would fails with it.
     """
     settled: list[Settled] = []
     deadline = time.monotonic() + budget_s
@@ -64,7 +70,7 @@ def run_batch(
         while waiting and (not settled or time.monotonic() < deadline):
             job = waiting.popleft()
             settled.append(Settled(job, None))
-            settled[-1] = Settled(job, _run(db, job, free_bytes, folder))
+            settled[-1] = Settled(job, fault if job.writes and fault is not None else _run(db, job, free_bytes, folder))
         if db.conn.in_transaction:
             db.execute("COMMIT")
     except (*SQL_FAULTS, _BatchLost) as error:

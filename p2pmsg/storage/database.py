@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +16,9 @@ from p2pmsg.storage.migrations import MIGRATIONS, newer_than_ours
 
 SET_ASIDE: Final = "set_aside"
 """Key in `meta`: where the damaged database went in whose place this one was made."""
+BEGIN_ANEW: Final = "Put a copy of it from before in its place; or begin anew: p2pmsg --profile NAME init --name YOUR-NAME"
+_IN_USE: Final = 1
+"""`user_version` of a database that was not closed since: there is a journal, without which it is not whole."""
 _BUSY_S: Final = 5.0
 _CACHE_KIB: Final = 32_000
 _WAL_KEPT_BYTES: Final = 16 << 20
@@ -42,6 +46,13 @@ class StorageWarning:
     hint: str
 
 
+_JOURNAL_MISSING: Final = StorageWarning(
+    "journal_missing",
+    "The database was used last without being closed, and its journal is missing: what was written then may be lost.",
+    "Where you still have it: p2pmsg daemon stop, put data.db-wal back beside data.db as it was, p2pmsg daemon start",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Opened:
     """An open database and what there is to say about it."""
@@ -50,7 +61,7 @@ class Opened:
     warnings: tuple[StorageWarning, ...] = ()
 
 
-def open_database(path: Path, key: bytes) -> Opened:
+def open_database(path: Path, key: bytes, *, existing: bool = False) -> Opened:
     """Open or create the database of a profile; `key` is 32 raw bytes. To be used by the calling thread alone.
 
     A file that is damaged, foreign or under another key is moved aside with its journal, and an empty one made: the
@@ -60,14 +71,20 @@ def open_database(path: Path, key: bytes) -> Opened:
     Raises:
         DatabaseNewer: a newer version made it; nothing was touched.
         StorageFull, StorageFailed: the disk does not let it be opened or written.
+        StorageDamaged: it is to be there (`existing`), and is not.
     """
+    if existing and not path.exists():
+        raise StorageDamaged(f"The database is gone: {path}.", hint=BEGIN_ANEW)
     try:
         try:
-            return Opened(_open_sound(path, key))
+            journal_there = _journal_of(path).exists()
+            db = _open_sound(path, key)
+            return Opened(db, _begin_use(db, journal_there=journal_there))
         except StorageDamaged as damage:
             aside = set_aside(path)
             db = _open_sound(path, key)
             db.execute("INSERT INTO meta (key, value) VALUES (?, ?)", (SET_ASIDE, str(aside)))
+            _begin_use(db, journal_there=True)
             return Opened(db, (_warning(aside, damage),))
     except sqlite.Error as error:
         raise faults.translated(error, path.parent) from error
@@ -94,8 +111,21 @@ def set_aside(path: Path) -> Path:
 
 def close_database(db: Db) -> None:
     """Write the journal back and close; a disk that refuses keeps the journal, from which the next start goes on."""
+    end_use(db)
     empty_journal(db)
     db.conn.close()
+
+
+def note_use(db: Db) -> None:
+    """Note in the file that from now on a journal belongs to it, which this begins. Raises: what SQLite raises."""
+    db.execute(f"PRAGMA user_version = {_IN_USE}")
+
+
+def end_use(db: Db) -> None:
+    """Note in the file that it is whole without a journal, once that is written back."""
+    with contextlib.suppress(*SQL_FAULTS):
+        if db.execute("PRAGMA user_version").fetchone()[0]:
+            db.execute("PRAGMA user_version = 0")
 
 
 def empty_journal(db: Db) -> bool:
@@ -164,10 +194,23 @@ def _check(db: Db) -> None:
         raise StorageDamaged(f"{answer}")
 
 
+def _begin_use(db: Db, *, journal_there: bool) -> tuple[StorageWarning, ...]:
+    """Note in the file itself that there is a journal beside it from now on; say so where there should have been one, and was not."""
+    missed = not journal_there and db.execute("PRAGMA user_version").fetchone()[0] == _IN_USE
+    with contextlib.suppress(*SQL_FAULTS):  # a full disk may be read all the same
+        note_use(db)
+    empty_journal(db)
+    return (_JOURNAL_MISSING,) if missed else ()
+
+
+def _journal_of(path: Path) -> Path:
+    return path.with_name(path.name + "-wal")
+
+
 def _journal_left(path: Path) -> bool:
     """Say whether the last user of the database ended without closing it: a clean end removes the journal."""
     try:
-        return path.with_name(path.name + "-wal").stat().st_size > 0
+        return _journal_of(path).stat().st_size > 0
     except FileNotFoundError:
         return False
 

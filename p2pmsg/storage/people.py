@@ -19,7 +19,7 @@ from p2pmsg.model.addresses import Address
 from p2pmsg.model.ids import AccountId, DeviceId, DeviceKey
 from p2pmsg.storage import numbers
 from p2pmsg.storage.cipher import Db
-from p2pmsg.storage.database import SET_ASIDE
+from p2pmsg.storage.database import BEGIN_ANEW, SET_ASIDE
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def identity(db: Db) -> OwnIdentity:
     if (aside := get_meta(db, SET_ASIDE)) is not None:
         raise StorageDamaged(
             f"The database was damaged, and this profile's identity was in it. It was moved to {aside!s}.",
-            hint="Put a copy of it from before the damage in its place; or begin anew: p2pmsg --profile NAME init --name YOUR-NAME",
+            hint=BEGIN_ANEW,
         )
     raise NotInitialized("This profile has no identity yet.")
 

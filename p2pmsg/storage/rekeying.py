@@ -8,7 +8,7 @@ from typing import Final
 from p2pmsg.errors import StorageDamaged, StorageFailed, StorageFull
 from p2pmsg.storage import copies, faults
 from p2pmsg.storage.cipher import Db, sqlite
-from p2pmsg.storage.database import connect
+from p2pmsg.storage.database import connect, end_use
 
 _ROOM: Final = 1.1
 """How much of its size a change of key needs besides, for the journal."""
@@ -48,6 +48,7 @@ def rekey(path: Path, old: bytes, new: bytes) -> None:
     try:
         # SQLCipher's rekey is one transaction; with the old kind of journal there is no file beside the database that outlives it
         _set(db, "journal_mode", "DELETE")
+        end_use(db)
         db.execute(f"PRAGMA rekey = \"x'{new.hex()}'\"")
         _set(db, "journal_mode", "WAL")
     except sqlite.Error as error:

@@ -18,6 +18,7 @@ from p2pmsg.storage import faults
 from p2pmsg.storage.batches import Job, Settled, run_batch
 from p2pmsg.storage.cipher import Db
 from p2pmsg.storage.database import StorageWarning, close_database, open_database
+from p2pmsg.storage.footing import Footing
 
 T = TypeVar("T")
 _DISK_LOOKED_AT_EVERY_S: Final = 1.0
@@ -66,8 +67,9 @@ def _settle(future: asyncio.Future[T], outcome: T | BaseException) -> None:
 class Worker(Storage):
     """The storage of a daemon: a database file and its thread. `submit` and `read` may be called from any thread."""
 
-    def __init__(self, path: Path, key: bytes, *, room: Callable[[Path], int] = faults.free_bytes) -> None:
+    def __init__(self, path: Path, key: bytes, *, existing: bool = False, room: Callable[[Path], int] = faults.free_bytes) -> None:
         self._path = path
+        self._existing = existing
         self._key: bytes | None = key
         self._room = room
         self._waiting: deque[Job] = deque()
@@ -83,7 +85,7 @@ class Worker(Storage):
         """Open the database and start to work; return what there is to tell the user.
 
         Raises:
-            DatabaseNewer, StorageFull, StorageFailed: see `open_database`.
+            DatabaseNewer, StorageFull, StorageFailed: see `open_database`. StorageDamaged, too, where it was to exist.
         """
         self._loop = asyncio.get_running_loop()
         opened: asyncio.Future[tuple[StorageWarning, ...]] = self._loop.create_future()
@@ -126,17 +128,23 @@ class Worker(Storage):
     def _work(self, opened: asyncio.Future[tuple[StorageWarning, ...]]) -> None:
         try:
             assert self._key is not None
-            database = open_database(self._path, self._key)
+            database = open_database(self._path, self._key, existing=self._existing)
         except Exception as error:
             self._on_loop(_settle, opened, error)
             return
         finally:
             self._key = None
         self._on_loop(_settle, opened, database.warnings)
+        footing = Footing(self._path)
         try:
             while self._wait_for_jobs():
                 self._look_at_disk()
-                self._tell(run_batch(database.db, self._waiting, free_bytes=self.free_bytes, folder=self._path.parent))
+                fault = footing.fault(database.db)
+                folder = self._path.parent
+                settled = run_batch(database.db, self._waiting, folder=folder, free_bytes=self.free_bytes, fault=fault)
+                if (fault := footing.fault(database.db)) is not None:  # before it is told: a commit into a deleted file is none
+                    settled = [Settled(each.job, fault) if each.job.writes else each for each in settled]
+                self._tell(settled)
         finally:
             close_database(database.db)
 

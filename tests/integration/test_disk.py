@@ -132,6 +132,59 @@ def test_a_damaged_database_is_set_aside(home: Path) -> None:
     ann.stop()
 
 
+def test_files_that_are_deleted_while_the_daemon_runs(home: Path) -> None:
+    with town("Ann", "Bob") as (ann, bob):
+        (ann.folder / "data.db-wal").unlink()
+        ann.say(bob, "one")
+        bob.say(ann, "two")
+        ann.kill()
+        ann.start()
+        assert ann.texts(bob) == ["one", "two"] and ann.ask("status")["warnings"] == []
+        until(lambda: ann.linked(bob), "they meet again")
+        (ann.folder / "data.db").unlink()
+        refused = ann.fails(8, "storage_damaged", "send", "bob", "--json", "not this")
+        assert "deleted" in refused["message"] and f"/proc/{ann.pid}/fd" in refused["hint"]
+        waiting = bob.ask("send", target="ann", text="three", wait="delivered", timeout_s=1.5)
+        assert waiting["state"] != "delivered" and ann.texts(bob) == ["one", "two"]
+        files = Path(f"/proc/{ann.pid}/fd")
+        (number,) = [each for each in files.iterdir() if str(each.readlink()) == f"{ann.folder / 'data.db'} (deleted)"]
+        (ann.folder / "data.db").write_bytes(number.read_bytes())  # as the hint says
+        ann.good("daemon", "restart", "--json")
+        until(lambda: bob.state(ann, waiting) == "delivered", "they go on")
+
+
+def test_files_that_are_deleted_while_no_daemon_runs(home: Path) -> None:
+    with town("Ann", "Bob") as (ann, bob):
+        ann.stop()
+        ann.start()
+        ann.say(bob, "one")
+        ann.kill()
+        (ann.folder / "data.db-wal").unlink()
+        ann.start()
+        assert "journal_missing" in [warning["code"] for warning in ann.ask("status")["warnings"]]
+        until(lambda: "old_copy" in [warning["code"] for warning in ann.ask("status")["warnings"]], "it learns what it lacks")
+        ann.fails(8, "not_permitted", "send", "bob", "--json", "under a number that is taken")
+        ann.stop()
+        (ann.folder / "data.db").unlink()
+        gone = ann.fails(8, "storage_damaged", "daemon", "start", "--json")
+        assert "gone" in gone["message"] and not (ann.folder / "data.db").exists()
+
+
+def test_an_old_copy_that_is_put_back(home: Path) -> None:
+    with town("Ann", "Bob") as (ann, bob):
+        ann.stop()
+        old = (ann.folder / "data.db").read_bytes()
+        ann.start()
+        until(lambda: ann.linked(bob), "they meet again")
+        ann.say(bob, "later than the copy")
+        ann.stop()
+        (ann.folder / "data.db").write_bytes(old)
+        ann.start()
+        until(lambda: "old_copy" in [warning["code"] for warning in ann.ask("status")["warnings"]], "it is told what it lacks")
+        ann.fails(8, "not_permitted", "send", "bob", "--json", "under a number that is taken")
+        assert bob.texts(ann) == ["later than the copy"] and bob.ask("status")["warnings"] == []
+
+
 def test_a_newer_database_is_refused_untouched(home: Path) -> None:
     ann = Somebody(home / "ann", "Ann").arrive(start=False)
     database = ann.folder / "data.db"

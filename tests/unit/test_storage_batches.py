@@ -75,6 +75,12 @@ def test_jobs_that_need_more_room_than_there_is_are_refused(db: Db) -> None:
     assert isinstance(outcomes[0], StorageFull) and outcomes[1:] == [1, 1, 2]
 
 
+def test_with_a_fault_nothing_is_written_and_all_is_read(db: Db) -> None:
+    fault = StorageFull("no")
+    waiting = deque([write(put("a")), read(count)])
+    assert [each.outcome for each in run_batch(db, waiting, folder=None, fault=fault, budget_s=60)] == [fault, 0]
+
+
 def test_a_full_disk_fails_every_write_of_the_batch_and_the_next_one_works(home: Path) -> None:
     db = open_database(home / "data.db", KEY).db
     full = db.execute("PRAGMA page_count").fetchone()[0]

@@ -255,3 +255,25 @@ def test_a_disk_that_fills_up_loses_nothing_that_was_said_to_be_stored(path: Pat
     kept = {key for (key,) in opened.db.execute("SELECT key FROM meta")}
     assert "again" in told and len(told) > 10 and told == kept and opened.warnings == ()
     close_database(opened.db)
+
+
+def test_a_database_that_is_to_be_there_is_not_made(home: Path) -> None:
+    with pytest.raises(StorageDamaged) as gone:
+        open_database(home / "data.db", KEY, existing=True)
+    assert "data.db" in str(gone.value) and "init" in gone.value.hint and list(home.iterdir()) == []
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_journal_that_should_be_there_is_missed(home: Path, closed: bool) -> None:
+    path = home / "data.db"
+    first = open_database(path, KEY)
+    assert first.warnings == ()
+    if closed:
+        close_database(first.db)
+    alone = home / "copy" / "data.db"
+    alone.parent.mkdir()
+    alone.write_bytes(path.read_bytes())
+    opened = open_database(alone, KEY)
+    assert [warning.code for warning in opened.warnings] == ([] if closed else ["journal_missing"])
+    close_database(opened.db)
+    assert open_database(alone, KEY).warnings == ()

@@ -251,8 +251,8 @@ def profile(home: Path) -> Path:
 def test_the_thread_outlives_it(profile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Failing] = []
 
-    def open_failing(path: Path, key: bytes) -> Opened:
-        opened = open_database(path, key)
+    def open_failing(path: Path, key: bytes, **how: bool) -> Opened:
+        opened = open_database(path, key, **how)
         made.append(Failing(opened.db.conn))
         opened.db.conn = made[-1]  # type: ignore[assignment]
         shelves.append(Shelf(ANN, opened.db))

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from p2pmsg.config import limits
-from p2pmsg.errors import StorageBusy, StorageFailed, StorageFull
+from p2pmsg.errors import StorageBusy, StorageDamaged, StorageFailed, StorageFull
 from p2pmsg.storage.cipher import Db
 from p2pmsg.storage.database import open_database, open_memory
 from p2pmsg.storage.worker import Inline, Worker
@@ -235,3 +235,20 @@ def test_the_inline_twin_goes_on_after_a_lost_transaction() -> None:
     while due:
         due.pop()()
     assert isinstance(told[0], ValueError) and told[1:] == ["a"]
+
+
+@pytest.mark.asyncio
+async def test_what_is_committed_into_a_deleted_file_is_not_told_as_stored(home: Path) -> None:
+    worker = Worker(home / "data.db", KEY)
+    await worker.open()
+    await worker.run(put("before"))
+    (home / "data.db-wal").unlink()
+    await worker.run(put("a"))  # the journal is made anew
+    assert (home / "data.db-wal").exists()
+    (home / "data.db").unlink()
+    with pytest.raises(StorageDamaged):
+        await worker.run(put("b"))
+    assert await worker.ask(keys) == ["a", "before"]  # as long as it is open
+    await worker.close()
+    with pytest.raises(StorageDamaged):
+        await Worker(home / "data.db", KEY, existing=True).open()

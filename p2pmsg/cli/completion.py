@@ -61,7 +61,7 @@ _p2pmsg() {
 if [ "$funcstack[1]" = _p2pmsg ]; then _p2pmsg "$@"; else compdef _p2pmsg p2pmsg; fi
 """
 FISH = """\
-# p2pmsg for fish. Once: p2pmsg completion fish > ~/.config/fish/completions/p2pmsg.fish
+# p2pmsg for fish. Once: mkdir -p ~/.config/fish/completions; p2pmsg completion fish > ~/.config/fish/completions/p2pmsg.fish
 function __p2pmsg_complete
     set -l typed (commandline -opc)
     set -l current (commandline -ct)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from p2pmsg.cli import output, show, text
-from p2pmsg.cli.grammar import Group, command
+from p2pmsg.cli.grammar import Group, at_least, command
 from p2pmsg.cli.session import Session
 from p2pmsg.cli.times import now
 from p2pmsg.errors import DaemonOtherVersion, NoDaemon
@@ -58,8 +58,10 @@ def stop(session: Session) -> None:
 @command("restart")
 def restart(session: Session) -> None:
     """Stop the daemon and start it again."""
+    from p2pmsg.config import settings
     from p2pmsg.daemon import process, unit
 
+    settings.load(_profile(session).config)  # while one runs that these could not start again
     process.stop(_profile(session))
     session.show(unit.start(_profile(session)), show.status)
 
@@ -73,7 +75,7 @@ def run(session: Session) -> None:
 
 
 @command("logs")
-@click.option("-n", "count", metavar="N", type=click.IntRange(min=0), default=50, show_default=True, help="The last N lines.")
+@click.option("-n", "count", metavar="N", type=at_least(0), default=50, show_default=True, help="The last N lines.")
 @click.option("-f", "follow", is_flag=True, help="Go on as lines are written.")
 def logs(session: Session, count: int, follow: bool) -> None:
     """Show the end of the daemon's log."""

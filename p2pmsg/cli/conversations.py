@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from p2pmsg.cli import output, show, text
-from p2pmsg.cli.grammar import INSTANT, TEXT, command
+from p2pmsg.cli.grammar import INSTANT, TEXT, at_least, command
 from p2pmsg.cli.session import Session
 from p2pmsg.cli.times import shown
 from p2pmsg.config.limits import RPC_LIST
@@ -29,7 +29,7 @@ def inbox(session: Session, all_: bool) -> None:
 
 @command("history")
 @click.argument("target", type=TEXT)
-@click.option("-n", "count", metavar="N", type=click.IntRange(min=1), default=50, show_default=True, help="How many messages.")
+@click.option("-n", "count", metavar="N", type=at_least(1), default=50, show_default=True, help="How many messages.")
 @click.option("--before", metavar="ID", type=TEXT, help="The last N before this message.")
 @click.option("--after", metavar="ID", type=TEXT, help="The first N after this message.")
 @click.option("--since", metavar="TIME", type=INSTANT, help="None older than this.")

@@ -12,7 +12,7 @@ import click
 from p2pmsg.cli import output, text
 from p2pmsg.cli.grammar import TEXT, command
 from p2pmsg.cli.session import Session
-from p2pmsg.errors import FileExists, NetworkError
+from p2pmsg.errors import FileExists, FileNotFound, NetworkError
 
 WORDS = {True: "ok", False: "FAULT", None: "-"}
 
@@ -34,6 +34,8 @@ def doctor(session: Session, who: str | None, report: Path | None) -> None:
 
     if report is not None and os.path.lexists(report):
         raise FileExists(f"There is a file already: {report}")
+    if report is not None and not report.absolute().parent.is_dir():
+        raise FileNotFound(f"There is no folder {report.absolute().parent} for the report.", hint="Make it first, or name another file.")
     profile = home.locate(os.environ, session.profile)
     rows = examination.examine(profile, who)
     if report is not None:
@@ -53,4 +55,4 @@ def render(rows: Sequence[dict[str, Any]], profile: str | None) -> str:
         lines.append([text.line(row["check"]), WORDS[row["ok"]], text.line(row["detail"])])
         if row["hint"] and row["ok"] is not True:
             lines.append(["", "", f"Try: {text.line(output.of_profile(row['hint'], profile))}"])
-    return text.table(lines)
+    return text.table(lines, output.columns())

@@ -25,10 +25,10 @@ SENTENCE = 200
 
 
 class _Formatter(click.HelpFormatter):
-    """Leaves the second column of a list at least ten characters on any terminal."""
+    """Leaves the second column of a list most of a narrow terminal: what is longer in the first stands above it."""
 
     def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
-        super().write_dl(rows, min(col_max, max(self.width - self.current_indent - col_spacing - 10, 8)), col_spacing)
+        super().write_dl(rows, col_max if self.width >= 60 else max(self.width // 4, 8), col_spacing)
 
 
 class _Context(click.Context):
@@ -90,6 +90,12 @@ class Group(click.Group):
         commands = [CompletionItem(name) for name in self.table if name.startswith(incomplete)]
         return commands + click.Command.shell_complete(self, ctx, incomplete)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the words. Raises: UsageError that names the commands where none is named."""
+        if not args and not self.invoke_without_command and not ctx.resilient_parsing:
+            raise UsageError(f"{ctx.command_path} needs a command: {', '.join(self.table)}.", hint=f"{ctx.command_path} --help")
+        return super().parse_args(ctx, args)
+
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command that is called. Raises: UsageError that names the nearest."""
         command = self.get_command(ctx, args[0])
@@ -101,7 +107,7 @@ class Group(click.Group):
         from difflib import get_close_matches
 
         path = ctx.command_path
-        near = get_close_matches(name.lower(), self.table, n=1, cutoff=0.5)
+        near = get_close_matches(name.lower(), self.table, n=1, cutoff=0.6)
         message = f"{path} has no command {name!r}."
         if near:
             return UsageError(f"{message} Did you mean {near[0]!r}?", hint=f"{path} {near[0]} --help")
@@ -188,6 +194,23 @@ def _time(read: Callable[[str], T], value: str, ctx: click.Context | None) -> T:
         return read(value)
     except ValueError as error:
         raise UsageError(f"{error}.", hint=f"{ctx.command_path} --help" if ctx is not None else None) from error
+
+
+class _Number(click.IntRange):
+    """A whole number, at least `min`."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return int(super().convert(value, param, ctx))
+        except click.BadParameter as error:
+            raise click.BadParameter(f"{value!r} is no whole number from {self.min} on.", ctx=ctx, param=param) from error
+
+
+def at_least(number: int) -> click.ParamType[int]:
+    """Return the type of a whole number from that on."""
+    return _Number(min=number)
 
 
 TEXT = _Text()

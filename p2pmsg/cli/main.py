@@ -66,8 +66,11 @@ def program(ctx: click.Context, profile: str | None) -> None:
 
 def _say_what_next(initialized: bool, running: bool) -> None:
     done = [*(["p2pmsg init --name YOUR-NAME"] if initialized else []), *(["p2pmsg daemon start"] if initialized and running else [])]
-    rows = [[words, why] for words, why in NEXT.items() if words not in done]
-    output.line("Next:\n" + text.table([["", *row] for row in rows]))
+    rows = [["", words, why] for words, why in NEXT.items() if words not in done]
+    listed, columns = text.table(rows), output.columns()
+    if columns is not None and max(map(len, listed.split("\n"))) > columns:
+        listed = "\n".join(f"{words}\n  {why}" for _, words, why in rows)
+    output.line(f"Next:\n{listed}")
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -15,8 +15,6 @@ SKEW_WORTH_SAYING_S = 600
 PREVIEW_CHARACTERS = 60
 ID_CHARACTERS = 8
 """Of an id, where lines are only to be matched with each other."""
-LEAST_COLUMNS = 16
-"""Of the last column, below which a table that is too wide becomes a list."""
 
 
 def identity(me: Object) -> str:
@@ -62,8 +60,12 @@ def status(state: Object) -> str:
             ("queued", state["queued"]),
         ]
     lines.append(("disk", size(state["disk_bytes"])))
-    warnings = [f"Warning: {text.line(found['message'])} {text.line(found['hint'] or '')}".rstrip() for found in state["warnings"]]
-    return "\n".join([_pairs(lines), *warnings])
+    return "\n".join([_pairs(lines), *(_warning(found) for found in state["warnings"])])
+
+
+def _warning(found: Object) -> str:
+    lines = [f"Warning: {text.line(found['message'])}", *([f"Try: {text.line(found['hint'])}"] if found["hint"] else [])]
+    return "\n".join(text.table([[line]], output.columns()) for line in lines)
 
 
 def service(done: Object) -> str:
@@ -159,7 +161,8 @@ def sender(found: Object, people: People) -> str:
 
 def settings(found: Sequence[Object]) -> str:
     """List settings, where their values come from, and what would hold without the file."""
-    return text.table([[each["key"], setting(each["value"]), _source(each)] for each in found])
+    rows = [[each["key"], f"{setting(each['value'])}  {_source(each)}".lstrip()] for each in found]
+    return text.table(rows, output.columns())
 
 
 def setting(value: object) -> str:
@@ -173,15 +176,16 @@ def setting(value: object) -> str:
 
 def step(found: Object) -> str:
     """Say how a step of the demo went."""
-    detail = text.body(found["detail"] or "", indent=" " * 16)
-    return f"{'ok  ' if found['ok'] else 'FAIL'}  {found['elapsed_s']:6.2f} s  {text.line(found['step'])}: {detail}"
+    first, *rest = f"{text.line(found['step'])}: {text.body(found['detail'] or '')}".split("\n")
+    head = f"{'ok  ' if found['ok'] else 'FAIL'}  {found['elapsed_s']:6.2f} s"
+    return text.table([[head, first], *(["", line] for line in rest)], output.columns())
 
 
 def _source(found: Object) -> str:
     from p2pmsg.config.settings import NO_EFFECT_YET
 
     default = f"; default: {setting(found['default']) or 'empty'}" if found["source"] == "file" else ""
-    return f"({found['source']}{default}){'  no effect in this version' if found['key'] in NO_EFFECT_YET else ''}"
+    return f"({found['source']}{default}{'; no effect in this version' if found['key'] in NO_EFFECT_YET else ''})"
 
 
 def _contact_row(found: Object) -> list[str]:
@@ -247,7 +251,7 @@ def _listing(rows: list[list[str]]) -> str:
     if columns is None or _widest(rows) <= columns:
         return text.table(rows)
     left = columns - _widest([row[:-1] for row in rows]) - 2
-    if left >= max(LEAST_COLUMNS, text.width(rows[0][-1])):
+    if left >= max(text.LEAST_COLUMNS, text.width(rows[0][-1])):
         return text.table([[*row[:-1], text.cut(row[-1], left)] for row in rows])
     heads, *rest = rows
     if not heads[-1]:  # free words
@@ -261,4 +265,5 @@ def _widest(rows: list[list[str]]) -> int:
 
 
 def _pairs(lines: Sequence[tuple[str, object]]) -> str:
-    return text.table([[f"{name}:" if name else "", text.line(str(value))] for name, value in lines if value is not None])
+    rows = [[f"{name}:" if name else "", text.line(str(value))] for name, value in lines if value is not None]
+    return text.table(rows, output.columns())

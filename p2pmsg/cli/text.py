@@ -10,7 +10,10 @@ import re
 
 from p2pmsg.model.plain import BIDI, MARKS, PLAIN, cap_marks, line, show_controls
 
-__all__ = ["MARKS", "body", "line", "pad", "table", "width"]
+__all__ = ["LEAST_COLUMNS", "MARKS", "body", "cut", "line", "pad", "table", "width", "wrapped"]
+
+LEAST_COLUMNS = 16
+"""Of the last column of a table, below which nobody would read it."""
 
 _NEWLINE = re.compile(r"\r\n|\n")
 _EMBEDDINGS, _ISOLATES, _POP_EMBEDDING, _POP_ISOLATE = "\u202a\u202b\u202d\u202e", "\u2066\u2067\u2068", "\u202c", "\u2069"
@@ -81,7 +84,30 @@ def cut(text: str, columns: int) -> str:
     return "".join(kept) + "…"
 
 
-def table(rows: list[list[str]]) -> str:
-    """Return rows as lines, columns two blanks apart and aligned by display width; the last column is not padded."""
+def wrapped(words: str, columns: int) -> list[str]:
+    """Return words in lines that are no wider than that, broken at blanks; a word that is wider stands whole, to be copied."""
+    lines = [""]
+    for word in words.split(" "):
+        longer = f"{lines[-1]} {word}" if lines[-1] else word
+        if lines[-1] and width(longer) > columns:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
+
+
+def table(rows: list[list[str]], columns: int | None = None) -> str:
+    """Return rows as lines, columns two blanks apart and aligned by display width; the last column is not padded.
+
+    On a terminal of that many columns the words of the last one are broken into lines, unless it is too narrow for that.
+    """
     widths = [max(width(cell) for cell in column) for column in zip(*rows, strict=True)]
+    left = None if columns is None else columns - sum(each + 2 for each in widths[:-1])
+    if left is not None and LEAST_COLUMNS <= left < widths[-1]:
+        rows = [part for row in rows for part in _broken(row, left)]
     return "\n".join("  ".join(pad(cell, columns) for cell, columns in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def _broken(row: list[str], columns: int) -> list[list[str]]:
+    first, *rest = wrapped(row[-1], columns)
+    return [[*row[:-1], first], *([*[""] * (len(row) - 1), part] for part in rest)]

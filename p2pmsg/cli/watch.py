@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from p2pmsg.cli import output, show, text
-from p2pmsg.cli.grammar import TEXT, command
+from p2pmsg.cli.grammar import TEXT, at_least, command
 from p2pmsg.cli.session import Session
 from p2pmsg.cli.times import shown
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @command("watch")
 @click.option("--since", metavar="CURSOR", type=TEXT, help="First all that happened after CURSOR, once each, in order.")
-@click.option("-n", "count", metavar="N", type=click.IntRange(min=1), help="End after N events.")
+@click.option("-n", "count", metavar="N", type=at_least(1), help="End after N events.")
 @click.option("--in", "within", metavar="TARGET", type=TEXT, help="Only of this conversation.")
 def watch(session: Session, since: str | None, count: int | None, within: str | None) -> None:
     """Show what happens until Ctrl-C; exit 3 when the daemon goes."""

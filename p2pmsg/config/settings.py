@@ -240,8 +240,18 @@ def checked(key: str, value: object) -> Any:
             _check_text(value)
         RULES[key](value)
     except ValueError as error:
-        raise InvalidValue(f"{key} cannot be {value!r}: {error}.", hint=_example(key, default)) from None
+        why = str(error) if str(error).endswith("?") else f"{error}."
+        raise InvalidValue(f"{key} cannot be {_shown(value)}: {why}", hint=_example(key, default)) from None
     return value
+
+
+def _shown(value: object) -> str:
+    """Return a value as it is typed."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
+        return repr(",".join(value))
+    return repr(value)
 
 
 def from_words(key: str, text: str) -> Any:
@@ -260,7 +270,7 @@ def default_of(key: str) -> Any:
     """Return a key's default. Raises: KeyNotFound, with the nearest keys as candidates."""
     if key not in RULES:
         near = difflib.get_close_matches(key, RULES, n=3)
-        raise KeyNotFound(f"There is no setting {key!r}{_nearest(key, RULES)}.", candidates=near)
+        raise KeyNotFound(f"There is no setting {key!r}{_nearest(key, RULES) or '.'}", candidates=near)
     return DEFAULTS[key]
 
 

@@ -115,7 +115,11 @@ def _find_again(ann: _Person, bob: _Person) -> str:
     paths = {ann.path_to(bob), bob.path_to(ann)}
     if "mdns" not in paths:
         raise P2pmsgError(f"They found each other by {paths}, not by mDNS.")
-    return f"Restarted, they found each other by mDNS within {elapsed_s:.1f} s; the announcements name nobody."
+    return f"Restarted, they found each other by mDNS {_soon(elapsed_s)}; the announcements name nobody."
+
+
+def _soon(elapsed_s: float) -> str:
+    return "at once" if elapsed_s < 0.1 else f"within {elapsed_s:.1f} s"
 
 
 def _survive_a_crash(ann: _Person, bob: _Person) -> str:

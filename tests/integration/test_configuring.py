@@ -27,6 +27,9 @@ def test_a_daemon_takes_up_what_it_can_and_says_what_is_wrong() -> None:
         good = file.read_text()
         file.write_text(good + "\nnonsense = 1\n")
         until(lambda: warnings(ann) == ["settings_invalid"], "status warns of the bad file")
+        pid = ann.pid
+        ann.fails(8, "settings_invalid", "daemon", "restart", "--json")
+        assert ann.pid == pid and not ended(pid)
         file.write_text(good)
         until(lambda: warnings(ann) == [], "the warning goes with its cause")
 

@@ -46,6 +46,9 @@ def test_a_report_beside_the_rows_and_never_over_a_file(home_of: Path, tmp_path:
     assert b"CHECK" in done.stdout and b"Written: " in done.stderr and json.loads((tmp_path / "report").read_text())["rows"]
     again = cli(home_of, "doctor", "--report", str(tmp_path / "report"), "--json")
     assert (again.returncode, error_of(again)["code"], again.stdout) == (8, "file_exists", b"")
+    nowhere = cli(home_of, "doctor", "--report", str(tmp_path / "no" / "report"), "--json")
+    assert (nowhere.returncode, error_of(nowhere)["code"], nowhere.stdout) == (4, "file_not_found", b"")
+    assert "name another file" in error_of(nowhere)["hint"]
 
 
 def test_for_people_a_table_in_words() -> None:

@@ -117,7 +117,7 @@ def test_a_system_line_in_a_conversation_has_no_author() -> None:
 def test_status_says_what_is_wrong() -> None:
     shown = show.status(STATUS)
     assert "running, pid 7" in shown and "eth0, wlan0" in shown
-    assert shown.endswith("Warning: The disk is nearly full\\x1b. Free some space.")
+    assert shown.endswith("\nWarning: The disk is nearly full\\x1b.\nTry: Free some space.")
 
 
 @pytest.mark.parametrize(
@@ -158,8 +158,12 @@ def test_settings_are_shown_as_they_are_typed(value: object, shown: str) -> None
 
 
 def test_steps_of_the_demo() -> None:
-    assert show.step({"step": "meet", "ok": True, "detail": None, "elapsed_s": 1.5}) == "ok      1.50 s  meet: "
+    assert show.step({"step": "meet", "ok": True, "detail": None, "elapsed_s": 1.5}) == "ok      1.50 s  meet:"
     assert show.step({"step": "meet", "ok": False, "detail": "x", "elapsed_s": 1.5}).startswith("FAIL")
+    assert show.step({"step": "say", "ok": True, "detail": "a\nb", "elapsed_s": 1.5}).split("\n") == [
+        "ok      1.50 s  say: a",
+        f"{'b':>17}",
+    ]
 
 
 def test_invites_are_a_table() -> None:

@@ -103,3 +103,27 @@ def test_no_other_module_of_the_cli_writes_to_the_terminal() -> None:
     for path in Path(text.__file__).parent.glob("*.py"):
         source = path.read_text(encoding="utf-8")
         assert "print(" not in source.replace("_print(", "") and "click.echo" not in source, path
+
+
+def test_words_are_broken_at_blanks_and_nothing_is_lost() -> None:
+    assert text.wrapped("one two three", 7) == ["one two", "three"]
+    assert text.wrapped("a/path/that/is/long to copy", 7) == ["a/path/that/is/long", "to copy"]
+    assert text.wrapped("", 7) == [""] and text.wrapped("山山 山山", 6) == ["山山", "山山"]
+
+
+@given(st.lists(st.text(st.characters(exclude_characters=" "), min_size=1), min_size=1), st.integers(1, 40))
+def test_broken_lines_hold_the_same_words(words: list[str], columns: int) -> None:
+    lines = text.wrapped(" ".join(words), columns)
+    assert " ".join(lines) == " ".join(words)
+    assert all(text.width(line) <= columns or " " not in line for line in lines)
+
+
+def test_the_last_column_of_a_table_keeps_to_its_place() -> None:
+    rows = [["a", "the words of one"], ["long", "b"]]
+    assert text.table(rows, 80) == text.table(rows) == "a     the words of one\nlong  b"
+    assert text.table([["a", "the words of somebody here"], ["long", "b"]], 23).split("\n") == [
+        "a     the words of",
+        "      somebody here",
+        "long  b",
+    ]
+    assert text.table(rows, 12) == text.table(rows)  # too narrow to read

@@ -53,7 +53,7 @@ def test_an_item_given_twice_is_one(file: Path) -> None:
         ("x = 1", "line 1: There is no setting 'x'"),
         ("[nothing]\na = 1", "line 1: There is no setting 'nothing'"),
         ("\n[listen]\nport = 'x'", "line 3: listen.port cannot be 'x': it is a whole number"),
-        ("listen.port = true", "line 1: listen.port cannot be True"),
+        ("listen.port = true", "line 1: listen.port cannot be true"),
         ("typing = 1", "line 1: typing cannot be 1: it is true or false"),
         ('discovery.paths = "mdns"', "a list of texts"),
         ('discovery.paths = ["mdsn"]', "did you mean mdns?"),
@@ -136,8 +136,20 @@ def test_what_breaks_the_keys_rule_is_refused(key: str, text: str) -> None:
         from_words(key, text)
 
 
+@pytest.mark.parametrize(
+    ("key", "text", "said"),
+    [
+        ("discovery.paths", "mdns,mdsn", "discovery.paths cannot be 'mdns,mdsn': .*; did you mean mdns\\?$"),
+        ("listen.port", "9", "listen.port cannot be 9: it is a port from 1024 to 65535, or 0 for a random one\\.$"),
+    ],
+)
+def test_a_value_is_shown_as_it_was_typed(key: str, text: str, said: str) -> None:
+    with pytest.raises(InvalidValue, match=said):
+        from_words(key, text)
+
+
 def test_a_key_that_is_not_known_lists_the_nearest() -> None:
-    with pytest.raises(KeyNotFound, match=r"did you mean listen\.port\?") as caught:
+    with pytest.raises(KeyNotFound, match=r"did you mean listen\.port\?$") as caught:
         from_words("listen.prt", "1")
     assert caught.value.candidates[0] == "listen.port"
 

@@ -34,6 +34,7 @@ HERE = "p2pmsg.cli.contact"
         "decline": "p2pmsg.cli.nearby:decline",
         "list": f"{HERE}:list_",
         "show": f"{HERE}:show_",
+        "verify": "p2pmsg.cli.verify:verify",
         "rename": f"{HERE}:rename",
         "remove": f"{HERE}:remove",
     },

@@ -29,6 +29,7 @@ EXAMPLES = {
     "contact decline": "p2pmsg contact decline 7f3a",
     "contact list": "p2pmsg contact list",
     "contact show": "p2pmsg contact show bob",
+    "contact verify": "p2pmsg contact verify bob --number",
     "contact rename": 'p2pmsg contact rename bob "Bob from work"',
     "contact block": "p2pmsg contact block bob",
     "contact unblock": "p2pmsg contact unblock bob",

@@ -48,19 +48,24 @@ def nearby(session: Session, timeout: float) -> None:
 
 @command("requests")
 def requests(session: Session) -> None:
-    """List who wants to become a contact."""
+    """List who wants to become a contact, and which contacts want to compare."""
     session.show_all(session.call("contact.requests"), asked, nothing="Nobody has asked.")
 
 
 @command("accept")
 @click.argument("id", type=TEXT)
 def accept(session: Session, id: str) -> None:
-    """Compare with who asked, and become contacts. Reads `yes` or `no` from standard input."""
+    """Compare with who asked, and become contacts, or verified ones. Reads `yes` or `no` from standard input."""
     from p2pmsg.cli.contact import met
 
+    waiting = [] if session.json else session.call("contact.requests")
+    verifies = any(each["kind"] == "verify" and each["id"].startswith(id.lower()) for each in waiting)
     found = session.call("contact.accept", answer=comparing(session), id=id)
     session.show(found, show.contact)
-    met(session, found)
+    if verifies:
+        output.note(f"{show.name(found)} is verified.")
+    else:
+        met(session, found)
 
 
 @command("decline")
@@ -97,5 +102,9 @@ def people(found: list[Object]) -> str:
 
 def asked(found: list[Object]) -> str:
     """List requests."""
-    rows = [[each["id"], text.line(each["nickname"]), "yes" if each["live"] else "no", shown(each["received_at"])] for each in found]
-    return text.table([["ID", "NAME", "THERE NOW", "ASKED"], *rows])
+    wants = {"contact": "to become a contact", "verify": "to compare"}
+    rows = [
+        [each["id"], text.line(each["nickname"]), wants[each["kind"]], "yes" if each["live"] else "no", shown(each["received_at"])]
+        for each in found
+    ]
+    return text.table([["ID", "NAME", "WANTS", "THERE NOW", "ASKED"], *rows])

@@ -108,6 +108,8 @@ HINTS = 16
 HINT_EVERY_S = 1.0
 SIGHTINGS = 8
 """Paths by which an announcement was heard, in one CHECKED."""
+VERIFY_EVERY_S = 1.0
+"""After one comparison on a link no other is begun by its peer for so long."""
 CHECK_EVERY_S = 1.0
 """A link's CHECK frames are answered no faster."""
 SWEEP_EVERY_S = 0.004

@@ -44,6 +44,9 @@ LINK: Final = b"p2pmsg/1/link\0"  # exporter of a link's TLS session: what both 
 # -- comparing
 SAS_COMMIT: Final = b"p2pmsg/1/sas/commit\0"
 SAS: Final = b"p2pmsg/1/sas\0"
+VERIFY_COMMIT: Final = b"p2pmsg/1/verify/commit\0"
+VERIFY: Final = b"p2pmsg/1/verify\0"
+SAFETY_NUMBER: Final = b"p2pmsg/1/verify/number\0"
 
 # -- channel
 CHANNEL_DIALLER: Final = b"p2pmsg/1/ch/d\0"

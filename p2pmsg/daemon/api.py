@@ -23,6 +23,7 @@ from p2pmsg.daemon.notices import Notices
 from p2pmsg.daemon.objects import Json
 from p2pmsg.daemon.relations import Relations
 from p2pmsg.daemon.running import Running
+from p2pmsg.daemon.trusting import Trusting
 from p2pmsg.daemon.watching import Watching
 from p2pmsg.errors import NotPermitted, UsageError
 from p2pmsg.model.accounts import ChainLink
@@ -36,7 +37,7 @@ from p2pmsg.storage import people as people_store
 from p2pmsg.storage.cipher import Db
 from p2pmsg.storage.worker import Worker
 
-_ASKING = ("watch", "delete", "contact.add", "contact.accept")
+_ASKING = ("watch", "delete", "contact.add", "contact.accept", "contact.verify")
 """What says something to its caller, or asks, before it answers."""
 
 
@@ -58,7 +59,8 @@ class Api:
         self._node = node
         self._worker = worker
         relations = Relations(node, worker, announcer, endpoint)
-        encounters = Encounters(node, announcer)
+        trusting = Trusting(node)
+        encounters = Encounters(node, announcer, trusting)
         messaging = Messaging(node, worker, settings)
         self._messaging = messaging
         watching = Watching(node, worker)
@@ -86,6 +88,7 @@ class Api:
             "contact.decline": encounters.decline,
             "contact.list": relations.list,
             "contact.show": relations.show,
+            "contact.verify": trusting.verify,
             "contact.rename": relations.rename,
             "contact.remove": relations.remove,
             "send": messaging.send,

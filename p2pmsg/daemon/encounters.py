@@ -13,6 +13,8 @@ from p2pmsg.daemon.attempts import Attempt, Outcome, confirm, settle
 from p2pmsg.daemon.linkage import Link
 from p2pmsg.daemon.node import Node
 from p2pmsg.daemon.objects import Json
+from p2pmsg.daemon.trusting import Trusting
+from p2pmsg.daemon.verifying import Comparison
 from p2pmsg.daemon.visibility import Request
 from p2pmsg.errors import (
     Ambiguous,
@@ -46,9 +48,10 @@ _WAITS_HERE = "Their request waits here: p2pmsg contact requests"
 class Encounters:
     """The methods `visible.…`, `contact.nearby`, `contact.requests`, `contact.accept`, `contact.decline`, and `contact.add` by a name."""
 
-    def __init__(self, node: Node, announcer: Announcer) -> None:
+    def __init__(self, node: Node, announcer: Announcer, trusting: Trusting) -> None:
         self._node = node
         self._announcer = announcer
+        self._trusting = trusting
 
     # -- visible mode
 
@@ -204,8 +207,9 @@ class Encounters:
 
     async def requests(self, params: api.ContactRequests) -> list[Json]:
         """Return what waits for my answer, oldest first."""
-        waiting = sorted(self._node.visibility.requests.values(), key=lambda request: request.row.received_ms)
-        return [request.as_json() for request in waiting]
+        return sorted(
+            (request.as_json() for request in self._waiting().values()), key=lambda each: (str(each["received_at"]), str(each["id"]))
+        )
 
     async def accept(self, params: api.ContactAccept, call: Call) -> Json:
         """Compare with whoever asked, and become contacts. One who has gone meanwhile is asked in turn, or waited for.
@@ -216,6 +220,8 @@ class Encounters:
         """
         visibility = self._node.visibility
         request = self._request(params.id)
+        if isinstance(request, Comparison):
+            return await self._trusting.compare(request, call)
         if request.said_no:
             error = SasMismatch(f"{request.row.nickname} did not confirm that you see the same. Nothing was stored.")
             visibility.forget(request, error)
@@ -293,11 +299,17 @@ class Encounters:
         """Send a request away; whoever made it learns no more than from any fault."""
         request = self._request(params.id)
         shown = request.as_json()
-        self._node.visibility.decline(request)
+        if isinstance(request, Comparison):
+            self._node.verifying.refuse(request)
+        else:
+            self._node.visibility.decline(request)
         return shown | {"live": False}
 
-    def _request(self, prefix: str) -> Request:
-        requests = self._node.visibility.requests
+    def _waiting(self) -> dict[str, Request | Comparison]:
+        return {**self._node.visibility.requests, **self._node.verifying.requests}
+
+    def _request(self, prefix: str) -> Request | Comparison:
+        requests = self._waiting()
         found = [requests[each] for each in requests if len(prefix) >= _PREFIX_MIN and each.startswith(prefix.lower())]
         if not found:
             raise RequestNotFound(f"There is no request {prefix!r}.")

@@ -20,7 +20,7 @@ from p2pmsg.protocol.knowledge import Knowledge
 from p2pmsg.protocol.links import Opened
 from p2pmsg.protocol.messages import BYE, LIMIT, REFUSED, CompareStrings, Peering
 from p2pmsg.protocol.proofs import ChainReader
-from p2pmsg.protocol.wire import Ack, Check, Checked, Events, Have, Hello, Hint, Message, Want
+from p2pmsg.protocol.wire import Ack, Check, Checked, Events, Have, Hello, Hint, Message, Verify, Want
 from p2pmsg.storage import people as people_store
 from p2pmsg.storage.cipher import Db
 
@@ -203,6 +203,8 @@ class LinkEvents:
                 self._node.checks.asked(link.number, message)
             case Checked():
                 self._node.checks.answered(link.number, message)
+            case Verify():
+                self._node.verifying.received(link.number, message)
             case Hello():
                 raise PeerMisbehaved("a second HELLO")
         self._node.wake()
@@ -215,6 +217,7 @@ class LinkEvents:
         node, now = self._node, self._node.clock.now()
         opened = node.links.closed(link.number)
         if opened is not None:
+            node.verifying.link_lost(link.number)
             node.replication.link_closed(link.number, now)
             node.presence.link_closed(opened.account, link.address, now, said_goodbye=code is not None, dialled=opened.dialled)
             if opened.account in node.people.contacts:  # of who was removed nothing is kept

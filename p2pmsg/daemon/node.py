@@ -11,7 +11,6 @@ import json
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -23,6 +22,7 @@ from p2pmsg.daemon.keeping import Keeping
 from p2pmsg.daemon.link_events import LinkEvents
 from p2pmsg.daemon.linkage import Joining, Link, Linkage
 from p2pmsg.daemon.people import People
+from p2pmsg.daemon.verifying import Verifying
 from p2pmsg.daemon.visibility import Visibility
 from p2pmsg.errors import NotPermitted
 from p2pmsg.model.addresses import Address, Path
@@ -65,6 +65,7 @@ class Node:
         self.linkage = Linkage(clock, LinkEvents(self))
         self.visibility = Visibility(self)
         self.checks = Checks(self)
+        self.verifying = Verifying(self)
         self.old_copy = False
         self.storage_error: Exception | None = None
         """Why what a peer gave could not be stored last time; None once it could."""
@@ -329,8 +330,3 @@ class Node:
         self.presence.contact_removed(account)
         for opened in self.links.of_account(account):
             self.close(opened.link, 0x101)
-
-    def rename(self, account: AccountId, name: str | None) -> None:
-        """A contact's local name has changed in storage."""
-        if (contact := self.people.contacts.get(account)) is not None:
-            self.people.contacts[account] = replace(contact, name=name)

@@ -16,8 +16,8 @@ from p2pmsg.daemon.announcer import Announcer, hosts_of, scoped
 from p2pmsg.daemon.linkage import Joining, Link
 from p2pmsg.daemon.node import Node
 from p2pmsg.daemon.objects import Json
+from p2pmsg.daemon.saying import say
 from p2pmsg.errors import (
-    ContactNotFound,
     InviteMalformed,
     InviteOwn,
     InviteRefused,
@@ -26,17 +26,14 @@ from p2pmsg.errors import (
     PeerUnreachable,
     UsageError,
 )
-from p2pmsg.model.accounts import Contact
 from p2pmsg.model.addresses import Address, Path
 from p2pmsg.model.gates import Ended, GateRow, Purpose
 from p2pmsg.network import interfaces
 from p2pmsg.network.endpoint import Endpoint
 from p2pmsg.protocol.addresses import Invite, decode_invite, encode_invite
-from p2pmsg.protocol.bodies import ContactBody
 from p2pmsg.protocol.messages import BYE
 from p2pmsg.rpc import api
-from p2pmsg.storage import doors, erasing
-from p2pmsg.storage import people as people_store
+from p2pmsg.storage import doors
 from p2pmsg.storage.cipher import Db
 from p2pmsg.storage.doors import InviteRow
 from p2pmsg.storage.worker import Worker
@@ -150,7 +147,7 @@ class Relations:
         people = self._node.people
         found = names.find_contact(people, params.name)
         name = names.check_name(people, params.new, found.account)
-        await self._say(found, name=name)
+        await say(self._node, found, name=name)
         return objects.contact(self._node, people.contacts[found.account])
 
     async def remove(self, params: api.ContactRemove) -> Json:
@@ -158,51 +155,8 @@ class Relations:
         node = self._node
         found = names.find_contact(node.people, params.name)
         shown = objects.contact(node, found)
-        await self._say(found, removed=True, history=params.history)
+        await say(node, found, removed=True, history=params.history)
         return shown | {"online": False}
-
-    async def _say(self, contact: Contact, *, name: str | None = None, removed: bool = False, history: bool = False) -> None:
-        """Write what I say of a contact into `self`, and take it on in memory once it is stored.
-
-        Raises:
-            ContactNotFound: he was removed meanwhile.
-        """
-        node, account = self._node, contact.account
-
-        def job(db: Db) -> tuple[Any, ...]:
-            current = people_store.contact(db, account)
-            if current is None:
-                raise ContactNotFound(f"{contact.shown} is no contact any more.")
-            events = [node.write(db, node.people.own(), _said(current, name, removed))]
-            if removed:
-                people_store.forget(db, account)
-            if history:
-                gone = erasing.everything(db, node.people.direct(account).id)
-                events += [node.write(db, node.people.own(), deletion) for deletion in gone]
-            return *events, doors.gates(db, 0)
-
-        def then(result: Sequence[Any]) -> None:
-            self._take_gates(result)
-            if removed:
-                node.forget_contact(account)
-            else:
-                node.rename(account, name)
-                node.contact_changed(account)
-
-        await node.run_write(job, then=then)
-
-
-def _said(contact: Contact, name: str | None, removed: bool) -> ContactBody:
-    return ContactBody(
-        account=contact.account,
-        name=name or contact.name,
-        nickname=contact.nickname,
-        trust=contact.trust.value,
-        verified_by=contact.verified_by,  # type: ignore[arg-type]
-        pair_key=contact.pair_key,
-        via=None,
-        removed=removed,
-    )
 
 
 @dataclass(slots=True)

@@ -57,6 +57,7 @@ class FrameType(IntEnum):
     HINT = 20
     CHECK = 21
     CHECKED = 22
+    VERIFY = 23
 
 
 PLAIN: Final = frozenset({FrameType.GATE, FrameType.READY, FrameType.PROVE, FrameType.COMMIT, FrameType.NONCE, FrameType.REVEAL})
@@ -235,7 +236,14 @@ class Checked(Struct, array_like=True, frozen=True):
     sightings: Annotated[list[Sighting], Meta(max_length=limits.SIGHTINGS)]
 
 
-Message = Hello | Have | Want | Events | Ack | Hint | Check | Checked
+class Verify(Struct, array_like=True, frozen=True):
+    """A step of comparing on an open link (`verifying`): commitment and nonces are of 32 bytes, the answers of none."""
+
+    step: Annotated[int, Meta(ge=1, le=5)]
+    data: Annotated[bytes, Meta(max_length=32)]
+
+
+Message = Hello | Have | Want | Events | Ack | Hint | Check | Checked | Verify
 _TYPES: Final[dict[int, type[Message]]] = {
     FrameType.HELLO: Hello,
     FrameType.HAVE: Have,
@@ -245,6 +253,7 @@ _TYPES: Final[dict[int, type[Message]]] = {
     FrameType.HINT: Hint,
     FrameType.CHECK: Check,
     FrameType.CHECKED: Checked,
+    FrameType.VERIFY: Verify,
 }
 _NUMBERS: Final = {kind: number for number, kind in _TYPES.items()}
 _DECODERS: Final[dict[int, msgspec.msgpack.Decoder[Any]]] = {number: msgspec.msgpack.Decoder(kind) for number, kind in _TYPES.items()}

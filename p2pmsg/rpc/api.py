@@ -187,6 +187,16 @@ class ContactShow(Params):
     name: str
 
 
+class ContactVerify(Params):
+    """Compare with a contact: asks {"type":"sas"} as `contact.add` does; answers with the contact when both have said yes.
+
+    With `number` true answers {"number"}; with a number as the other one has read it, compares it.
+    """
+
+    name: str
+    number: bool | str | None = None
+
+
 class ContactRename(Params):
     """Give a contact a local name."""
 
@@ -292,6 +302,7 @@ METHODS: dict[str, type[Params]] = {
     "contact.decline": ContactDecline,
     "contact.list": ContactList,
     "contact.show": ContactShow,
+    "contact.verify": ContactVerify,
     "contact.rename": ContactRename,
     "contact.remove": ContactRemove,
     "peers": Peers,

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from p2pmsg.daemon.encounters import Encounters
+from p2pmsg.daemon.trusting import Trusting
 from p2pmsg.errors import P2pmsgError
 from p2pmsg.model.addresses import Address, Interface
 from p2pmsg.network.announcements import Announcement
@@ -66,7 +67,7 @@ class Stranger:
         self.air = Air(shown)
         house.announcer.interfaces = (replace(NETWORK, ipv4=((house.address.host, 24),)),)
         house.announcer.attach(self.air)  # type: ignore[arg-type]
-        self.encounters = Encounters(self.node, house.announcer)
+        self.encounters = Encounters(self.node, house.announcer, Trusting(self.node))
 
     async def visible(self, for_s: float = 60.0) -> None:
         await self.encounters.visible_on(api.VisibleOn(for_s=for_s))

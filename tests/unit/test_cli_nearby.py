@@ -34,7 +34,7 @@ class Question:
 @pytest.fixture
 def question(daemon: Daemon) -> Question:
     asks = Question()
-    daemon.script.answers |= {"contact.add": asks, "contact.accept": asks}
+    daemon.script.answers |= {"contact.add": asks, "contact.accept": asks, "contact.requests": [REQUEST]}
     return asks
 
 

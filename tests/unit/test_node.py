@@ -157,13 +157,6 @@ async def test_a_restarted_process_replaces_its_old_link_at_once() -> None:
 # -- contacts
 
 
-async def test_a_renamed_contact_is_known_by_the_new_name() -> None:
-    house = alone()
-    house.node.rename(BOB.account, "Bobby")
-    house.node.rename(EVE.account, "nobody")
-    assert house.node.people.contacts[BOB.account].shown == "Bobby" and EVE.account not in house.node.people.contacts
-
-
 async def test_a_forgotten_contact_has_no_link_any_more() -> None:
     async with neighbours(ANN, BOB) as (ann, bob):
         ann.node.forget_contact(BOB.account)

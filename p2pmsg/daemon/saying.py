@@ -1,0 +1,76 @@
+"""What I say of a contact in `self`: his name here, how far I trust him, that he is none any more. All my devices follow it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+from p2pmsg.daemon.node import Node
+from p2pmsg.errors import ContactNotFound
+from p2pmsg.model.accounts import Contact, Trust
+from p2pmsg.protocol.bodies import ContactBody
+from p2pmsg.storage import doors, erasing
+from p2pmsg.storage import people as people_store
+from p2pmsg.storage.cipher import Db
+
+VerifiedBy = Literal["invite", "sas", "number"]
+
+
+async def say(
+    node: Node,
+    contact: Contact,
+    *,
+    name: str | None = None,
+    verified_by: VerifiedBy | None = None,
+    removed: bool = False,
+    history: bool = False,
+) -> None:
+    """Write it, and take it on in memory once it is stored. What is None stays as it is; `history` deletes what was said, too.
+
+    Raises:
+        ContactNotFound: he was removed meanwhile. NotPermitted: this is an old copy. StorageFull.
+    """
+    account = contact.account
+
+    def job(db: Db) -> tuple[Any, ...]:
+        current = people_store.contact(db, account)
+        if current is None:
+            raise ContactNotFound(f"{contact.shown} is no contact any more.")
+        current = _changed(current, name, verified_by)
+        events = [node.write(db, node.people.own(), _body(current, removed))]
+        if removed:
+            people_store.forget(db, account)
+        if history:
+            gone = erasing.everything(db, node.people.direct(account).id)
+            events += [node.write(db, node.people.own(), deletion) for deletion in gone]
+        return *events, doors.gates(db, 0)
+
+    def then(result: Sequence[Any]) -> None:
+        node.people.gates = result[-1]
+        if removed:
+            node.forget_contact(account)
+        elif (known := node.people.contacts.get(account)) is not None:
+            node.people.contacts[account] = _changed(known, name, verified_by)
+            node.contact_changed(account)
+
+    await node.run_write(job, then=then)
+
+
+def _changed(contact: Contact, name: str | None, verified_by: VerifiedBy | None) -> Contact:
+    if verified_by is not None:
+        contact = replace(contact, trust=Trust.VERIFIED, verified_by=verified_by)
+    return replace(contact, name=name or contact.name)
+
+
+def _body(contact: Contact, removed: bool) -> ContactBody:
+    return ContactBody(
+        account=contact.account,
+        name=contact.name,
+        nickname=contact.nickname,
+        trust=contact.trust.value,
+        verified_by=contact.verified_by,  # type: ignore[arg-type]
+        pair_key=contact.pair_key,
+        via=None,
+        removed=removed,
+    )

@@ -21,6 +21,7 @@ from p2pmsg.network.discovery import Listener
 from p2pmsg.network.endpoint import ANYWHERE, LOOPBACK, Endpoint
 from p2pmsg.protocol.messages import BYE
 from p2pmsg.storage import people as people_store
+from p2pmsg.storage.cipher import Db
 from p2pmsg.storage.worker import Worker
 
 _log = logging.getLogger(__name__)
@@ -59,8 +60,12 @@ class Surroundings(Listener):
     def interface_of(self, link: Link) -> str | None:
         """Return the name of the interface by which a link's packets come."""
         index = link.connection.interface
-        named = next((i.name for i in self._interfaces if i.index == index), None)
-        return named or next((i.name for i in self._interfaces if interfaces.on_link(link.address, (i,))), None)
+        if named := next((i.name for i in self._interfaces if i.index == index), None):
+            return named
+        if index:  # a link may be faster than the news of its interface
+            with contextlib.suppress(OSError):
+                return socket.if_indextoname(index)
+        return next((i.name for i in self._interfaces if interfaces.on_link(link.address, (i,))), None)
 
     async def bind(self) -> None:
         """Open the sockets at the port that belongs to this network; a taken port is replaced by another.
@@ -178,8 +183,22 @@ class Surroundings(Listener):
                 self.problem = error
             else:
                 self._announcer.new_epoch()
+        await self._remember()
         await self._recall()
         await self._look_up_static()
+
+    async def _remember(self) -> None:
+        """Keep where those are whose links opened before this network was known: they are faster than the news of it."""
+        wall_ms = self._node.clock.wall_ms()
+        linked = [(link.account, self.network_of(link.address), link.address) for link in self._node.linkage if link.channel is not None]
+        there = [(who, network, address) for who, network, address in linked if who in self._node.people.contacts and network]
+
+        def job(db: Db) -> None:
+            for account, network, address in there:
+                people_store.remember_address(db, account, network, address, wall_ms)
+
+        if there:
+            await self._worker.run(job)
 
     async def _look(self) -> None:
         found = await asyncio.to_thread(interfaces.usable, self._settings.discovery_interfaces)

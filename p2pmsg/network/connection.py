@@ -30,6 +30,8 @@ from p2pmsg.protocol.wire import FrameReader
 _PING: Final = 0
 ANSWER_S: Final = 1.5
 """Where the network may have changed under a link, silence for so long means that it leads nowhere: a new one is sooner there."""
+WAKING_S: Final = 2.0
+"""Sleep is noticed so long after its end at the latest: a younger link may have begun since."""
 
 
 class Connection:
@@ -56,6 +58,7 @@ class Connection:
         self._farewells_left = limits.FAREWELLS
         self._send_error = 0
         self._handshake_until = self._loop.time() + router.settings.handshake_timeout_s
+        self._born = self._loop.time()
         self._pinged_at = 0.0
         self._nudged_at = -math.inf
         self._quic_due: float | None = None
@@ -181,7 +184,7 @@ class Connection:
         whatever waits in the socket: the peer has given it up.
         """
         self._quic.pass_over(slept_s)
-        if slept_s >= self._router.settings.idle_timeout_s:
+        if slept_s >= self._router.settings.idle_timeout_s and self._loop.time() - self._born > WAKING_S:
             self._loop.call_soon(self._lose, None)
         elif self._ready and not self._closed:
             self._pinged_at = self._nudged_at = self._loop.time()

@@ -77,7 +77,7 @@ def parted_and_moved(here: Place, turn: int) -> Iterator[None]:
     here.lan.split([1], [2])
     for node in here.lan.nodes:
         if turn == 0:
-            here.lan.run(node, ["sysctl", "-qw", "net.ipv6.conf.eth0.disable_ipv6=1"])
+            here.lan.ipv4_only(node)
         here.lan.readdress(node, _address(node, turn + 1), _address(node, turn))
     yield
     here.lan.heal()

@@ -23,6 +23,9 @@ Play = Callable[[Scene], None]
 
 PACKAGES = {"ip": "iproute2", "nft": "nftables", "dnsmasq": "dnsmasq-base", "faketime": "faketime", **avahi.PACKAGES}
 
+AT_ONCE = 12
+"""Plays: more of them would wait for each other's processors, on a machine with two."""
+
 
 @functools.cache
 def missing() -> str | None:
@@ -70,13 +73,13 @@ def scene(namespaces_work: None) -> Iterator[Callable[..., Scene]]:
 
 @pytest.fixture(scope="module")
 def played(namespaces_work: None, request: pytest.FixtureRequest) -> Iterator[Callable[[Play], None]]:
-    """Begin every play that a test of this module is given as `play`, each in a scene of its own and all at the same time.
+    """Begin every play that a test of this module is given as `play`, in their order, each in a scene of its own, AT_ONCE at the same time.
 
     They mostly wait. What this returns waits for the end of one, and raises what it raised.
     """
     tests = [item for item in request.session.items if isinstance(item, pytest.Function) and item.module is request.module]
     plays = [test.callspec.params["play"] for test in tests if hasattr(test, "callspec")]
-    with ThreadPoolExecutor(len(plays)) as stages:
+    with ThreadPoolExecutor(min(len(plays), AT_ONCE)) as stages:
         ends = {play: stages.submit(_perform, play) for play in plays}
         yield lambda play: ends[play].result()
 

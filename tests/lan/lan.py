@@ -125,7 +125,20 @@ class Lan:
         """Take away the node's IPv4 addresses on the interface."""
         self._ip(self.namespace(node), f"-4 addr flush dev {device}")
 
+    def ipv4_only(self, node: int, device: str = "eth0") -> None:
+        """Take IPv6 away from the node's interface."""
+        self.tune(node, f"ipv6/conf/{device}/disable_ipv6", 1)
+
+    def tune(self, node: int, name: str, value: int) -> None:
+        """Write a setting of the node's network stack, by its name below /proc/sys/net."""
+        _run(*self.command(node, ["sh", "-c", f"echo {value} > /proc/sys/net/{name}"]))
+
     # -- what happens to the network
+
+    def snoop(self, *, querier: bool) -> None:
+        """Let the switches carry multicast only to who has asked for it, and ask themselves who wants it, or not."""
+        for segment in self._segments:
+            self._ip(self._hub, f"link set br{segment} type bridge mcast_snooping 1 mcast_querier {int(querier)}")
 
     def split(self, *groups: Iterable[int]) -> None:
         """Part the network without anybody's cable being pulled: only nodes of the same group hear each other."""

@@ -1,23 +1,49 @@
-"""What takes its time: links that are cut, daemons that are gone, and how soon each side knows. All plays run at the same time."""
+"""What takes its time: networks that are cut and changed, machines that sleep, daemons that are gone, and how soon each side knows.
+
+Whole daemons in namespaces; all plays run at the same time, twelve at once. What happens to networks and machines, and where it is played
+(here unless a file is named; the plays of events.py and sleep.py are run here, too):
+
+| event or fault | played in |
+|---|---|
+| fresh browser, service already there | test_people_lan: who_is_absent_gets_everything_when_he_comes |
+| clean exit | test_people_lan: a_daemon_that_stops_says_goodbye |
+| kill -9, its name in every cache for 19 min | a_killed_daemon_shows_as_away, who_was_killed_and_is_elsewhere_is_found_… |
+| loss of 10, 30 and 50 % | a_tenth_…, half_of_all_packets_is_lost; test_weather_lan: a_third_of_all_packets_lost, twenty starts |
+| rotation of the name | a_new_name_is_recognised |
+| address changed under it | a_changed_address_is_found_while_both_run, both_readdressed_while_apart_hear_each_other_once_healed |
+| link down 3 s, up, same address | a_cable_out_for_3_s_breaks_no_link, an_interface_is_off_for_3_s |
+| link down until all links have ended | the_cable_is_out_for_20_s, a_pulled_cable_shows_as_away |
+| interface off and on, link-local IPv6 gone with it | the_interface_is_off_for_20_s, an_interface_that_has_ipv6_alone_is_off_… |
+| new interface appears | a_new_interface_is_used |
+| start apart (no carrier; partition), then healed | who_started_without_a_carrier_…, who_started_apart_meets_when_the_partition_ends |
+| partition without a carrier change | the_switch_is_parted_for_20_s, …_for_a_minute, …_in_which_both_are_readdressed |
+| all cables out, everybody readdressed | everybody_is_readdressed_while_the_cables_are_out |
+| halted for 18 s, then on | both_were_halted_for_18_s, what_was_sent_to_somebody_who_falls_silent_is_queued_again |
+| a real sleep, which loses the packets | one_wakes_after_an_hour, both_wake_after_an_hour |
+| no default route | without_a_default_route_they_meet |
+| no address at all | test_people_lan: without_any_address_a_daemon_starts_and_waits, a_daemon_that_started_with_no_network_… |
+| IPv6 only | by_ipv6_alone_they_find_each_other; test_people_lan, test_paths_lan |
+| multi-homed | on_two_networks_with_ipv6_alone_each_way_has_its_own_scope, a_second_network_takes_over_…; test_interfaces_lan |
+| IGMP and MLD snooping, with and without querier | a_switch_that_snoops_… |
+| same name twice (names are random), two on one host | test_people_lan: two_users_of_one_machine |
+| avahi beside us | test_avahi_lan |
+| multicast dropped; broadcast too | test_fallbacks_lan, test_weather_lan, test_doctor_lan |
+| client isolation | isolated_clients_are_away_and_meet_when_that_ends; in words: test_doctor_lan |
+| default-deny firewall; the other restarted meanwhile | test_weather_lan, who_is_behind_a_firewall_finds_somebody_… |
+"""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 
 import pytest
 
+from tests.lan import events, sleep
+from tests.lan.events import QUESTIONS_S, pause
 from tests.lan.people import AWAY_S, ONLINE_AGAIN_S, SOON_S, Scene, halted, start
 from tests.lan.test_discovery_lan import heard, node
 
 CUT_S = 20.0
-QUESTIONS_S = 16.0
-"""After this time multicast DNS asks no more by itself."""
-
-
-def pause(seconds: float) -> None:
-    """Let time pass where the passing of time is what is tested."""
-    threading.Event().wait(seconds)
 
 
 def cut_and_healed(here: Scene, cut: Callable[[], None], heal: Callable[[], None]) -> None:
@@ -176,6 +202,7 @@ def a_node_that_started_while_the_cable_was_out_is_heard_once_it_is_in(here: Sce
 
 
 PLAYS = [
+    *sleep.PLAYS,
     the_cable_is_out_for_20_s,
     the_interface_is_off_for_20_s,
     the_switch_is_parted_for_20_s,
@@ -191,7 +218,9 @@ PLAYS = [
     both_readdressed_while_apart_hear_each_other_once_healed,
     after_a_cable_was_out_for_20_s_both_hear_each_other,
     a_node_that_started_while_the_cable_was_out_is_heard_once_it_is_in,
+    *events.PLAYS,
 ]
+"""Those that take longest first."""
 
 
 @pytest.mark.parametrize("play", PLAYS, ids=[play.__name__ for play in PLAYS])

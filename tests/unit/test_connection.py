@@ -10,6 +10,7 @@ import pytest
 from aioquic.quic.connection import QuicConnectionState
 
 from p2pmsg.config import limits
+from p2pmsg.network import connection
 from p2pmsg.network.connection import ANSWER_S, Connection
 from p2pmsg.network.listener import LinkSettings
 from p2pmsg.network.quic import PROBE_EVERY_S
@@ -194,8 +195,9 @@ async def test_who_does_not_answer_a_nudge_is_lost_before_the_link_would_idle_ou
 
 
 @pytest.mark.parametrize(("slept_s", "lost"), [(3600.0, True), (2.0, False)])
-async def test_sleep_counts_as_silence(slept_s: float, lost: bool) -> None:
+async def test_sleep_counts_as_silence(monkeypatch: pytest.MonkeyPatch, slept_s: float, lost: bool) -> None:
     """A clock that stood still would keep a link for which the other side has long given up."""
+    monkeypatch.setattr(connection, "WAKING_S", -1.0)
     async with linked(LinkSettings(idle_timeout_s=9, ping_after_s=60)) as (ann, _, mine, _theirs):
         ann.endpoint.nudge(slept_s)
         if lost:
@@ -205,7 +207,15 @@ async def test_sleep_counts_as_silence(slept_s: float, lost: bool) -> None:
             await nothing(ann.lost, 0.2)
 
 
-async def test_a_dial_under_way_ends_with_sleep() -> None:
+async def test_a_link_that_may_have_begun_after_the_sleep_is_asked() -> None:
+    async with linked(LinkSettings(idle_timeout_s=9, ping_after_s=60)) as (ann, _, mine, _theirs):
+        ann.endpoint.nudge(3600.0)
+        await nothing(ann.lost, 0.2)
+        assert not mine.closed
+
+
+async def test_a_dial_under_way_ends_with_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "WAKING_S", -1.0)
     async with person() as ann, person() as bob:
         wire = Wire(bob)
         wire.cut = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import socket
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ from p2pmsg.model.addresses import Address, Interface, Path
 from p2pmsg.network.endpoint import ANYWHERE, LOOPBACK
 from p2pmsg.protocol.messages import BYE
 from p2pmsg.storage import people as people_store
-from tests.unit.nodes import House, Wire, moved_in, settle
+from tests.unit.nodes import House, Wire, moved_in, neighbours, settle
 from tests.unit.people import Person
 
 pytestmark = pytest.mark.asyncio
@@ -34,18 +35,19 @@ MDNS_ALONE = ("mdns", "last_known", "static")
 class Place:
     """A machine that is carried about: what `network.interfaces` would say, and the sockets."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *found: Interface, settings: Settings | None = None) -> None:
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, *found: Interface, settings: Settings | None = None, house: House | None = None
+    ) -> None:
         self.found: tuple[Interface, ...] = found
         self.bound: list[tuple[Sequence[str], int]] = []
         self.taken: set[int] = set()
         monkeypatch.setattr(surroundings.interfaces, "usable", lambda allowed: self.found)
         monkeypatch.setattr(surroundings.interfaces, "present", lambda: self.found)
         monkeypatch.setattr(surroundings.interfaces, "network_ids", lambda found, patience: {i.name: f"net of {i.name}" for i in found})
-        self.house = House(ANN, shelf=moved_in(ANN, BOB)).start()
+        self.house = house or House(ANN, shelf=moved_in(ANN, BOB)).start()
         self.house.endpoint.bind = self.bind  # type: ignore[attr-defined]
         settings = settings or Settings(discovery_paths=MDNS_ALONE)
-        house = self.house
-        self.here = Surroundings(house.node, house.endpoint, house.announcer, house.storage, settings)  # type: ignore[arg-type]
+        self.here = Surroundings(self.house.node, self.house.endpoint, self.house.announcer, self.house.storage, settings)  # type: ignore[arg-type]
 
     async def bind(self, hosts: Sequence[str], port: int) -> int:
         self.bound.append((hosts, port))
@@ -134,6 +136,8 @@ async def test_the_network_and_the_interface_of_an_address(monkeypatch: pytest.M
     assert place.house.node.network(Address("8.8.8.8", 1)) == ""
     link: Any = type("L", (), {"connection": Wire(interface=3), "address": BOBS})()
     assert place.house.node.interface_name(link) == "wlan0"
+    link.connection.interface = socket.if_nametoindex("lo")  # not among those in use: its news is still on the way
+    assert place.house.node.interface_name(link) == "lo"
     link.connection.interface = 0
     assert place.house.node.interface_name(link) == "eth0"
     link.address = Address("8.8.8.8", 1)
@@ -174,6 +178,16 @@ async def test_on_another_network_there_is_another_port_and_epoch(monkeypatch: p
         await place.until(lambda: place.dialled)
     assert place.dialled == [Address("192.168.7.9", 40_000)] and len(place.bound) == 2
     assert place.house.announcer.interfaces == (CAFE,) and place.house.endpoint.epochs >= 2
+
+
+async def test_who_was_linked_before_the_network_was_known_is_remembered_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with neighbours(ANN, BOB) as (ann, bob):
+        place = Place(monkeypatch, Interface("eth0", 2, (("10.0.0.1", 8),), ()), house=ann)
+        assert people_store.last_known(ann.shelf.db, "net of eth0") == {}
+        await place.here.bind()
+        async with place.follows():
+            await place.until(lambda: people_store.last_known(ann.shelf.db, "net of eth0"))
+        assert people_store.last_known(ann.shelf.db, "net of eth0") == {BOB.account: [bob.address]}
 
 
 async def test_where_the_network_may_be_back_links_are_asked_and_who_is_away_is_dialled(monkeypatch: pytest.MonkeyPatch) -> None:

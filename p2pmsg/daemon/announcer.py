@@ -38,6 +38,7 @@ class Announcer:
         self.newer_version_seen = False
         self._node = node
         node.visibility.changed = self._visibility_changed
+        node.checks.look = self.look
         self._endpoint = endpoint
         self._discovery: Discovery | None = None
         self._beacon: Beacon | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 PATIENCE_S: Final = 1.3
 """For an answer: longer than a link waits between two of them."""
+LATELY_S: Final = limits.ANNOUNCE_MIN_S * 1.25
+"""Who announces was heard within this time: on a network of many the question that goes before makes sure of it."""
+_LOOK_EVERY_S: Final = 5.0
 _NUMBERS: Final = {Path.MDNS: 1, Path.BEACON: 2, Path.HINT: 3}
 _PATHS: Final = {number: path for path, number in _NUMBERS.items()}
 
@@ -43,11 +47,18 @@ class Answer:
     heard: dict[Path, tuple[int, int]]
     """Seconds ago of the first and of the last time, by path."""
 
+    def hears(self, path: Path) -> bool:
+        """Say whether my announcements were heard there lately."""
+        return path in self.heard and self.heard[path][1] <= LATELY_S
+
 
 class Checks:
     """Remembers whose announcements were heard, answers CHECK, and asks."""
 
     def __init__(self, node: Node) -> None:
+        self.look: Callable[[], None] = lambda: None
+        """Asks the network who is there: whoever is asked what he hears listens anew, for the next question."""
+        self._looked = float("-inf")
         self._node = node
         self._heard: dict[AccountId, dict[Path, Heard]] = {}
         self._answered: dict[LinkNumber, float] = {}
@@ -63,6 +74,11 @@ class Checks:
         """Return how a contact's announcements were heard since this process began."""
         return self._heard.get(account, {})
 
+    def hears(self, account: AccountId, path: Path) -> bool:
+        """Say whether a contact's announcements were heard here lately."""
+        heard = self.heard(account)
+        return path in heard and self._node.clock.now() - heard[path].last <= LATELY_S
+
     def asked(self, number: LinkNumber, check: Check) -> None:
         """A peer asks; one that does so again within a second is not answered."""
         node = self._node
@@ -75,6 +91,9 @@ class Checks:
             for path, heard in self.heard(opened.account).items()
             if path in _NUMBERS
         ]
+        if now - self._looked >= _LOOK_EVERY_S:
+            self._looked = now
+            self.look()
         host = ipaddress.ip_address(link.address.host).packed
         node.linkage.send(number, Checked(check.number, node.clock.wall_ms(), host, link.address.port, sightings))
 

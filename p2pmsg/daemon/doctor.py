@@ -46,6 +46,8 @@ def examine(profile: Profile, who: str | None = None, *, listen_s: float = multi
     told = daemon.rows()
     if any(ear.others for ear in heard):
         told = [_not_dropped(row) for row in told]
+    elif any(_deaf(ear) for ear in heard):  # who hears not even himself knows nothing of the network
+        told = [row for row in told if row.check != "multicast"]
     return merged([*rows, *told])
 
 
@@ -203,13 +205,17 @@ def _multicast(heard: Sequence[multicast.Ear]) -> Row:
         if ear.fault is not None:
             hint = multicast.PORT_TAKEN if f"port {multicast.PORT}" in ear.fault else _NOT_SENT
             return Row("multicast", False, f"{ear.interface}: {ear.fault}.", hint)
-    deaf = [ear.interface for ear in heard if not ear.echo and not ear.others]
+    deaf = [ear.interface for ear in heard if _deaf(ear)]
     if deaf:
         detail = f"Not even our own question came back on {', '.join(deaf)}: a firewall of this machine keeps mDNS out."
         return Row("multicast", False, detail, "Let in UDP port 5353; see the row firewall.")
     others = len({sender for ear in heard for sender in ear.others})
     said = f"{others} other{'' if others == 1 else 's'} heard" if others else "nobody else was heard"
     return Row("multicast", True, f"Our own question came back on {', '.join(ear.interface for ear in heard)}; {said}.")
+
+
+def _deaf(ear: multicast.Ear) -> bool:
+    return not ear.echo and not ear.others and ear.fault is None
 
 
 def _not_dropped(row: Row) -> Row:

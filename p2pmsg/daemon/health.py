@@ -10,7 +10,7 @@ from p2pmsg.config import limits
 from p2pmsg.config.settings import Settings
 from p2pmsg.daemon import names
 from p2pmsg.daemon.announcer import Announcer
-from p2pmsg.daemon.checks import Answer
+from p2pmsg.daemon.checks import LATELY_S, Answer
 from p2pmsg.daemon.node import Node
 from p2pmsg.daemon.objects import Json, name_of
 from p2pmsg.daemon.rows import Row
@@ -26,7 +26,6 @@ from p2pmsg.storage.worker import Storage
 
 LISTEN_S: Final = 1.6
 """Others answer a question within 120 ms, and a second later where they said the same just before."""
-LATELY_S: Final = limits.ANNOUNCE_MIN_S * 1.25
 
 
 class Health:

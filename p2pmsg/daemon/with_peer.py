@@ -95,21 +95,22 @@ def _lately(node: Node, account: AccountId) -> str:
 
 def _heard_row(node: Node, account: AccountId, name: str) -> Row:
     heard = _lately(node, account)
-    if Path.MDNS in node.checks.heard(account):
+    if node.checks.hears(account, Path.MDNS):
         return Row("with_i_hear", True, f"{name}'s announcements are heard here: {heard}.")
-    said = f" It is heard otherwise: {heard}." if heard else ""
-    return Row("with_i_hear", None, f"No announcement of {name}'s was heard here by mDNS.{said}")
+    said = f" What was heard: {heard}." if heard else ""
+    return Row("with_i_hear", None, f"No announcement of {name}'s was heard here by mDNS lately.{said}")
 
 
 def _hears_me(node: Node, account: AccountId, name: str, answer: Answer) -> Row:
     """Say what the contact hears of me, and put it beside what I hear of it: that tells the side."""
     said = ", ".join(f"{last} s ago by {path.value}" for path, (_, last) in answer.heard.items())
-    if Path.MDNS in answer.heard and Path.MDNS in node.checks.heard(account):
+    hears_me, i_hear = answer.hears(Path.MDNS), node.checks.hears(account, Path.MDNS)
+    if hears_me and i_hear:
         return Row("with_hears_me", True, f"{name} hears my announcements: {said}. Both sides hear each other.")
-    if Path.MDNS in answer.heard:
+    if hears_me:
         detail = f"{name} hears my announcements ({said}), and I do not hear {name}'s: it breaks on this side, or it does not announce."
         return Row("with_hears_me", False, detail, "See the rows firewall and multicast of: p2pmsg doctor")
-    if Path.MDNS in node.checks.heard(account):
+    if i_hear:
         detail = f"{name} does not hear my announcements by mDNS, and I hear {name}'s: it breaks on {name}'s side."
         return Row("with_hears_me", False, detail, f"on {name}'s machine: p2pmsg doctor")
     otherwise = f" It heard me {said}." if said else ""

@@ -50,6 +50,17 @@ async def test_it_tells_what_it_heard_of_me_and_of_nobody_else() -> None:
 
 
 @pytest.mark.asyncio
+async def test_who_is_asked_listens_anew_but_not_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "CHECK_EVERY_S", 0.0)
+    async with neighbours(ANN, BOB) as (ann, bob):
+        looks: list[float] = []
+        bob.node.checks.look = lambda: looks.append(bob.node.clock.now())
+        for _ in range(3):
+            assert await ann.node.checks.ask(link_of(ann)) is not None
+        assert len(looks) == 1
+
+
+@pytest.mark.asyncio
 async def test_all_are_asked_at_once() -> None:
     async with neighbours(ANN, BOB) as (ann, _bob):
         assert list(await ann.node.checks.ask_all()) == [link_of(ann)]

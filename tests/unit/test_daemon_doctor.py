@@ -97,6 +97,14 @@ def test_beside_a_daemon_its_rows_and_warnings_come_too(beside: Profile, daemon:
     assert daemon.script.asked("doctor")[0]["with"] == "bob"
 
 
+def test_a_firewall_here_is_not_laid_to_the_network(beside: Profile, daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    daemon.script.answers["doctor"] = [Row("multicast", False, "This network drops multicast.", "x").as_json()]
+    for echo, network in ((False, False), (True, True)):
+        monkeypatch.setattr("p2pmsg.network.multicast.listen", lambda used, listen_s, echo=echo: [Ear("lo", echo=echo)])
+        row = look(beside)["multicast"]
+        assert row.ok is False and ("a firewall of this machine" in row.detail, "This network" in row.detail) == (not network, network)
+
+
 def test_what_the_daemon_refuses_is_told(beside: Profile, daemon: Daemon) -> None:
     daemon.script.answers["doctor"] = ContactNotFound("There is no contact 'bob'.")
     with pytest.raises(ContactNotFound):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from p2pmsg.daemon import with_peer
-from p2pmsg.daemon.checks import Answer, Checks
+from p2pmsg.daemon.checks import Answer, Checks, Heard
 from p2pmsg.daemon.rows import Row
 from p2pmsg.model.addresses import Address, Interface, Path
 from tests.unit.nodes import NETWORK, House, moved_in, neighbours
@@ -47,6 +47,21 @@ async def test_the_side(i_hear: bool, hears_me: bool, ok: bool, words: str, monk
         says(monkeypatch, Answer(0, MINE, {Path.MDNS: (60, 2)} if hears_me else {Path.BEACON: (9, 9)}))
         row = (await with_bob(ann))["with_hears_me"]
     assert row.ok is ok and words in row.detail and bool(row.hint) is not ok
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("old", "words"), [("mine", "it breaks on this side"), ("theirs", "it breaks on Bob's side")])
+async def test_what_was_heard_long_ago_does_not_count(old: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with neighbours(ANN, BOB) as (ann, _bob):
+        checks = ann.node.checks
+        checks.sighted(BOB.account, Path.MDNS)
+        says(monkeypatch, Answer(0, MINE, {Path.MDNS: (4000, 3000 if old == "theirs" else 3)}))
+        if old == "mine":
+            then = ann.node.clock.now() - 3000
+            checks._heard[BOB.account][Path.MDNS] = Heard(then, then)
+        rows = await with_bob(ann)
+    assert rows["with_hears_me"].ok is False and words in rows["with_hears_me"].detail
+    assert (rows["with_i_hear"].ok is True) is (old == "theirs")
 
 
 @pytest.mark.asyncio

@@ -131,8 +131,7 @@ def who_was_killed_and_is_elsewhere_is_found_though_his_old_name_is_remembered(h
     here.lan.readdress(2, ELSEWHERE)
     bob.configure("listen.port", PORT)
     bob.start()
-    ann.until_online(bob, 2 * ONLINE_AGAIN_S)
-    assert ann.peer(bob)["address"] == f"10.77.0.102:{PORT}", ann.peer(bob)
+    ann.until(lambda: ann.peer(bob)["address"] == f"10.77.0.102:{PORT}", 2 * ONLINE_AGAIN_S)
     talk(ann, bob, SOON_S)
 
 

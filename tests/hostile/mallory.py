@@ -183,7 +183,7 @@ class Mallory:
             known=lambda account: authority.resolve(self.victims[account]) if self.victims.get(account) else None,
             links_of=lambda account: self.victims.get(account, ()),
             may_link=lambda account, device: True,
-            hello=lambda: wire.encode(self.hello())[1],
+            hello=lambda device: wire.encode(self.hello())[1],
         )
 
     def hello(self) -> wire.Hello:

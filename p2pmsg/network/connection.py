@@ -7,7 +7,6 @@ Knows frames' lengths, not their meaning.
 from __future__ import annotations
 
 import asyncio
-import errno
 import math
 from collections.abc import Sequence
 from ipaddress import ip_address
@@ -21,17 +20,15 @@ from p2pmsg.errors import PeerMisbehaved
 from p2pmsg.model.addresses import Address
 from p2pmsg.model.ids import LinkNumber
 from p2pmsg.network.listener import Router
+from p2pmsg.network.outlet import Outlet
+from p2pmsg.network.patience import Patience
 from p2pmsg.network.quic import CONTROL_STREAM, Quic
 from p2pmsg.network.tls import exporter
-from p2pmsg.network.udp import Datagram, Local, UdpSocket
+from p2pmsg.network.udp import Datagram, UdpSocket
 from p2pmsg.protocol.messages import BYE, LIMIT, MISBEHAVED, REFUSED
 from p2pmsg.protocol.wire import FrameReader
 
 _PING: Final = 0
-ANSWER_S: Final = 1.5
-"""Where the network may have changed under a link, silence for so long means that it leads nowhere: a new one is sooner there."""
-WAKING_S: Final = 2.0
-"""Sleep is noticed so long after its end at the latest: a younger link may have begun since."""
 
 
 class Connection:
@@ -40,12 +37,10 @@ class Connection:
     def __init__(self, number: LinkNumber, quic: Quic, router: Router, socket: UdpSocket | None, remote: Address, *, dialled: bool) -> None:
         self.number = number
         self.dialled = dialled
-        self.socket = socket
-        """The socket that datagrams leave by; None where there is none of the peer's family."""
+        self.outlet = Outlet(quic, socket, dialled=dialled)
         self.half_open = not dialled
         self._quic, self._router, self._loop = quic, router, router.loop
         self._remote = remote
-        self._local: Local | None = None
         self._reader = FrameReader(limits.UNPROVEN_BYTES)
         self._unproven_left = limits.UNPROVEN_BYTES
         self._output: list[bytes] = []
@@ -54,13 +49,7 @@ class Connection:
         self._authenticated = False
         self._closed = False
         self._gone = False
-        self._farewell: list[bytes] | None = None
-        self._farewells_left = limits.FAREWELLS
-        self._send_error = 0
-        self._handshake_until = self._loop.time() + router.settings.handshake_timeout_s
-        self._born = self._loop.time()
-        self._pinged_at = 0.0
-        self._nudged_at = -math.inf
+        self._patience = Patience(router.settings, self._loop.time())
         self._quic_due: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._turn_comes = False
@@ -81,12 +70,12 @@ class Connection:
     @property
     def interface(self) -> int:
         """Index of the interface that the peer's last packet came by; 0 where that is not known."""
-        return self._local.interface if self._local is not None else 0
+        return self.outlet.local.interface if self.outlet.local is not None else 0
 
     @property
     def local(self) -> str | None:
         """The own address that the peer's last packet came to; None where that is not known."""
-        return None if self._local is None else str(ip_address(self._local.address))
+        return None if self.outlet.local is None else str(ip_address(self.outlet.local.address))
 
     @property
     def closed(self) -> bool:
@@ -149,8 +138,7 @@ class Connection:
 
     def compare(self) -> None:
         """Say that from now on people compare what they see: they have COMPARE_TIMEOUT_S, and the handshake its own time once more."""
-        timeout_s = self._router.settings.handshake_timeout_s + limits.COMPARE_TIMEOUT_S
-        self._handshake_until = self._loop.time() + timeout_s
+        self._patience.compare(self._loop.time())
 
     def close(self, code: int) -> None:
         """End the link for an application reason: over for us at once, no callback follows. What was written goes first."""
@@ -168,8 +156,8 @@ class Connection:
 
     def received(self, socket: UdpSocket, batch: Sequence[Datagram]) -> None:
         """Take datagrams that carry one of this connection's ids."""
-        if self._farewell is not None:
-            self._repeat_farewell()
+        if self.outlet.parted:
+            self.outlet.repeat_farewell()
         elif not self._gone:
             self._turn(socket, batch)
 
@@ -178,24 +166,23 @@ class Connection:
         self._turn_soon()
 
     def nudge(self, slept_s: float) -> None:
-        """Ask at once whether the peer is there, as the network may be another, or back; the link ends if no answer comes in ANSWER_S.
+        """Ask at once whether the peer is there, as the network may be another, or back; it ends without an answer in ANSWER_S.
 
         `slept_s` is time that the clock did not count. A link that was silent for too long with it is lost in the next turn of the loop,
         whatever waits in the socket: the peer has given it up.
         """
         self._quic.pass_over(slept_s)
-        if slept_s >= self._router.settings.idle_timeout_s and self._loop.time() - self._born > WAKING_S:
+        if self._patience.slept_too_long(slept_s, self._loop.time()):
             self._loop.call_soon(self._lose, None)
         elif self._ready and not self._closed:
-            self._pinged_at = self._nudged_at = self._loop.time()
+            self._patience.nudged(self._loop.time())
             self._quic.send_ping(_PING)
         self._quic_due = self._quic.get_timer()
         self._turn_soon()
 
     def idles(self, now: float) -> bool:
         """Say whether it is half-open for longer than a handshake takes, and its peer has not shown that it holds a gate key."""
-        began = self._handshake_until - self._router.settings.handshake_timeout_s
-        return self.half_open and self._unproven_left >= 0 and now - began >= limits.HALF_OPEN_UNDISTURBED_S
+        return self.half_open and self._unproven_left >= 0 and self._patience.undisturbed(now)
 
     def give_way(self) -> None:
         """End as if its time were over, and leave its half-open place at once."""
@@ -211,7 +198,7 @@ class Connection:
     # -- one turn: datagrams, timers, events, output, the next deadline
 
     def _turn(self, socket: UdpSocket | None = None, batch: Sequence[Datagram] = ()) -> None:
-        if self._gone or self._farewell is not None:
+        if self._gone or self.outlet.parted:
             return
         self._turn_comes = True  # what the listener writes meanwhile leaves at the end of this one
         try:
@@ -219,14 +206,14 @@ class Connection:
             self._see_events()
             self._keep_time()
             self._push()
-        except Exception as error:  # a fault of aioquic's or the listener's ends this link alone
+        except Exception as error:  # a link has no task, but turns: a fault of aioquic's or the listener's ends this one alone
             self._loop.call_exception_handler({"message": f"{self!r} failed", "exception": error})
             self._output.clear()
             self._loop.call_soon(self._fail, MISBEHAVED)
             self._loop.call_later(self._router.settings.linger_s, self._leave)
         finally:
             self._turn_comes = False
-        if not self._gone and self._farewell is None:
+        if not self._gone and not self.outlet.parted:
             self._arm()
 
     def _turn_soon(self) -> None:
@@ -240,9 +227,9 @@ class Connection:
         for datagram in batch:
             quic.receive_datagram(datagram.data, datagram.sender, now)
         if quic.last_heard != heard and batch and batch[-1].sender == quic.get_peer_address():
-            self._local = batch[-1].local
+            self.outlet.local = batch[-1].local
             if not self.dialled:
-                self.socket = socket
+                self.outlet.socket = socket
         if self._quic_due is not None and now >= self._quic_due:
             due = quic.get_timer()  # fresh: what came now may have settled what was due
             if due is not None and now >= due:
@@ -267,7 +254,7 @@ class Connection:
                 ended = True
         if data and not self._closed:
             self._hand_over(b"".join(data))
-        if self._quic.closing and self._farewell is None:
+        if self._quic.closing and not self.outlet.parted:
             self._lose(self._quic.peer_code)
         elif ended:
             self._fault()
@@ -296,25 +283,16 @@ class Connection:
         now = self._loop.time()
         if self._gone or self._closed:
             return
-        if not self._authenticated and now >= self._handshake_until:
+        if not self._authenticated and now >= self._patience.handshake_until:
             self._overdue()
-        elif now >= self._answer_until():
+        elif now >= self._patience.answer_until(self._quic.last_heard):
             self._lose(None)
-        elif self._ready and now >= self._ping_at():
-            self._pinged_at = now
+        elif self._ready and now >= self._patience.ping_at(self._quic.last_heard):
+            self._patience.pinged(now)
             self._quic.send_ping(_PING)
 
-    def _ping_at(self) -> float:
-        """Return when the peer has been silent long enough to be asked; after a ping aioquic's own timers follow it up."""
-        heard = self._quic.last_heard or 0.0
-        return heard + self._router.settings.ping_after_s if heard >= self._pinged_at else math.inf
-
-    def _answer_until(self) -> float:
-        """Return when the answer to a nudge must have come."""
-        return self._nudged_at + ANSWER_S if (self._quic.last_heard or 0.0) < self._nudged_at else math.inf
-
     def _push(self) -> None:
-        if self._gone or self._farewell is not None:
+        if self._gone or self.outlet.parted:
             return
         if self._output and self._ready and (self.dialled or self._quic.has_stream):
             self._quic.send_stream_data(CONTROL_STREAM, b"".join(self._output))
@@ -323,37 +301,19 @@ class Connection:
         if not self._closed and self.unsent > self._router.settings.output_bytes:
             self._fail(LIMIT)
             return
-        self._transmit()
-        if self._send_error and self.dialled and not self._quic.established:
+        self.outlet.transmit(self._loop.time())
+        if self.outlet.error and self.dialled and not self._quic.established:
             self._lose(None)  # no way to there from here: no use to wait for the timer
-
-    def _transmit(self) -> list[bytes]:
-        """Send what aioquic has to send; return the datagrams."""
-        sent = self._quic.datagrams_to_send(self._loop.time())
-        start = 0
-        while start < len(sent):
-            to, stop = sent[start][1], start + 1
-            while stop < len(sent) and sent[stop][1] == to:
-                stop += 1
-            self._send([data for data, _ in sent[start:stop]], to)
-            start = stop
-        return [data for data, _ in sent]
-
-    def _send(self, datagrams: Sequence[bytes], to: tuple[str, int]) -> None:
-        # Who was dialled answers from where he was asked; who dials leaves the choice to the routes, which may change.
-        source = None if self.dialled or to != self._quic.get_peer_address() else self._local
-        self._send_error = self.socket.send(datagrams, to, source) if self.socket is not None else errno.ENETUNREACH
-        if self._send_error == errno.EMSGSIZE:
-            self._quic.datagram_bytes = SMALLEST_MAX_DATAGRAM_SIZE
 
     def _arm(self) -> None:
         self._quic_due = self._quic.get_timer()
         wake = math.inf if self._quic_due is None else self._quic_due
         if not self._closed:
             if not self._authenticated:
-                wake = min(wake, self._handshake_until)
+                wake = min(wake, self._patience.handshake_until)
             if self._ready:
-                wake = min(wake, self._ping_at(), self._answer_until())
+                heard = self._quic.last_heard
+                wake = min(wake, self._patience.ping_at(heard), self._patience.answer_until(heard))
         timer = self._timer
         if wake == math.inf or (timer is not None and timer.when() <= wake):
             return  # an earlier wake-up arms the next one
@@ -391,7 +351,7 @@ class Connection:
         """Note that the connection is over below us."""
         if not self._gone:
             self._tell_lost(code)
-            self._transmit()  # aioquic's own CONNECTION_CLOSE, where it was the one to object
+            self.outlet.transmit(self._loop.time())  # aioquic's own CONNECTION_CLOSE, where it was the one to object
             self._leave()
 
     def _tell_lost(self, code: int | None) -> None:
@@ -407,22 +367,17 @@ class Connection:
 
     def _hang_up(self, code: int) -> None:
         """Send what was written and the close, and repeat that for a while to a peer that goes on talking."""
-        if self._gone or self._farewell is not None:
+        if self._gone or self.outlet.parted:
             return
         self._push()
         self._quic.close(code)
-        self._farewell = self._transmit()
+        self.outlet.part(self._loop.time())
         self._prove()
         self._cancel_timer()
         if self._ready:
             self._loop.call_later(self._router.settings.linger_s, self._leave)
         else:
             self._leave()
-
-    def _repeat_farewell(self) -> None:
-        if self._farewell and self._farewells_left > 0 and (peer := self._quic.get_peer_address()) is not None:
-            self._farewells_left -= 1
-            self._send(self._farewell, peer)
 
     def _prove(self) -> None:
         if self.half_open:

@@ -243,7 +243,7 @@ class Endpoint:
                 return None
             raise
         for connection in moved:
-            connection.socket = own
+            connection.outlet.socket = own
         return own
 
     def _make_way(self, host: str, port: int) -> list[Connection]:
@@ -254,10 +254,10 @@ class Endpoint:
             own.close()
         self._sockets = [s for s in self._sockets if s not in in_the_way]
         self._retired = [s for s in self._retired if s not in in_the_way]
-        return [c for c in self._cids if c.socket in in_the_way]
+        return [c for c in self._cids if c.outlet.socket in in_the_way]
 
     def _close_unused(self) -> None:
-        used = {connection.socket for connection in self._cids}
+        used = {connection.outlet.socket for connection in self._cids}
         for own in [s for s in self._retired if s not in used]:
             own.close()
             self._retired.remove(own)

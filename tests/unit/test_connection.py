@@ -10,9 +10,10 @@ import pytest
 from aioquic.quic.connection import QuicConnectionState
 
 from p2pmsg.config import limits
-from p2pmsg.network import connection
-from p2pmsg.network.connection import ANSWER_S, Connection
+from p2pmsg.network import patience
+from p2pmsg.network.connection import Connection
 from p2pmsg.network.listener import LinkSettings
+from p2pmsg.network.patience import ANSWER_S
 from p2pmsg.network.quic import PROBE_EVERY_S
 from p2pmsg.protocol.wire import Frame
 from tests.unit.ends import QUICK, Wire, frame, linked, nothing, person, refuse_frame
@@ -197,7 +198,7 @@ async def test_who_does_not_answer_a_nudge_is_lost_before_the_link_would_idle_ou
 @pytest.mark.parametrize(("slept_s", "lost"), [(3600.0, True), (2.0, False)])
 async def test_sleep_counts_as_silence(monkeypatch: pytest.MonkeyPatch, slept_s: float, lost: bool) -> None:
     """A clock that stood still would keep a link for which the other side has long given up."""
-    monkeypatch.setattr(connection, "WAKING_S", -1.0)
+    monkeypatch.setattr(patience, "WAKING_S", -1.0)
     async with linked(LinkSettings(idle_timeout_s=9, ping_after_s=60)) as (ann, _, mine, _theirs):
         ann.endpoint.nudge(slept_s)
         if lost:
@@ -215,7 +216,7 @@ async def test_a_link_that_may_have_begun_after_the_sleep_is_asked() -> None:
 
 
 async def test_a_dial_under_way_ends_with_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "WAKING_S", -1.0)
+    monkeypatch.setattr(patience, "WAKING_S", -1.0)
     async with person() as ann, person() as bob:
         wire = Wire(bob)
         wire.cut = True

@@ -349,7 +349,7 @@ async def test_links_go_on_where_the_same_port_is_bound_wider() -> None:
 async def test_link_follows_a_dialler_whose_address_changed() -> None:
     async with linked() as (ann, bob, mine, theirs):
         moved = UdpSocket("127.0.0.1", 0, ann.endpoint._received)
-        mine.socket = moved
+        mine.outlet.socket = moved
         mine.write(frame(b"from elsewhere"))
         assert (await bob.frames.get()).body == b"from elsewhere"
         theirs.write(frame(b"found you"))

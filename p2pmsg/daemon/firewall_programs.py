@@ -59,8 +59,9 @@ def check(interfaces: Sequence[Interface], port: int | None, run: Run | None = N
     unsure = sorted({packet.port for packet, outcome in outcomes if outcome.verdict is Verdict.UNSURE})
     if unsure:
         return Row("firewall", None, f"Whether the rules let in UDP {_named(unsure)} cannot be told for sure.", hint)
-    named = _named([MDNS_PORT, *ports])
-    return Row("firewall", True, f"The rules of this machine let in UDP {named}." if outcomes else "No interface is in use.", "")
+    if not outcomes:
+        return Row("firewall", None, "No interface is in use.", "")
+    return Row("firewall", True, f"The rules of this machine let in UDP {_named([MDNS_PORT, *ports])}.", "")
 
 
 def _read(run: Run) -> tuple[list[Rules], bool]:

@@ -71,6 +71,8 @@ class Health:
             return Row("mdns", None, "Switched off by discovery.paths.", "p2pmsg config unset discovery.paths")
         if self._announcer.problem is not None:
             return Row("mdns", False, str(self._announcer.problem), self._announcer.problem.hint)
+        if not self._announcer.interfaces:
+            return Row("mdns", None, "No interface is in use: nothing is announced or heard.")
         return Row("mdns", True, "The daemon announces itself and listens.")
 
     def _multicast(self) -> Row | None:

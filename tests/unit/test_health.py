@@ -85,6 +85,8 @@ async def test_mdns_that_does_not_work_or_is_off() -> None:
     row = (await look(house))["mdns"]
     assert row["ok"] is False and "5353" in row["detail"] and "avahi" in row["hint"]
     assert (await look(house, Settings(discovery_paths=("beacon",))))["mdns"]["ok"] is None
+    house.announcer.problem, house.announcer.interfaces = None, ()
+    assert (await look(house))["mdns"]["ok"] is None
 
 
 @pytest.mark.asyncio

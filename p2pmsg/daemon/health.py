@@ -15,6 +15,7 @@ from p2pmsg.daemon.node import Node
 from p2pmsg.daemon.objects import Json, name_of
 from p2pmsg.daemon.rows import Row
 from p2pmsg.daemon.with_peer import dial, examine
+from p2pmsg.errors import P2pmsgError
 from p2pmsg.model.addresses import Path
 from p2pmsg.model.ids import AccountId, DeviceId, LinkNumber
 from p2pmsg.network import interfaces
@@ -62,7 +63,7 @@ class Health:
     async def _database(self) -> Row:
         try:
             await self._storage.run(_write)
-        except Exception as error:
+        except P2pmsgError as error:
             return Row("database", False, f"The daemon cannot write to it: {error}", "Look at the disk and at who may write to the folder.")
         return Row("database", True, "The daemon can write to it.")
 

@@ -119,7 +119,7 @@ def _first(command: click.Command) -> str:
 
 def _plain(words: str) -> str:
     """Return words as roff shows them: neither a command of its own, nor dashes that cannot be copied."""
-    words = words.replace("\\", "\\e").replace("-", "\\-").replace("`", "\\(ga").replace("'", "\\(aq")
+    words = words.replace("\\", "\\e").replace("-", "\\-").replace("`", "\\(ga").replace("'", "\\(aq").replace("…", "...")
     return f"\\&{words}" if words.startswith((".", "'")) else words
 
 

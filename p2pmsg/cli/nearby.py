@@ -83,9 +83,19 @@ def comparing(session: Session) -> Callable[[Object], str]:
         if can_ask():
             sys.stderr.write("Does the other person see the same? Ask them. [yes/no] ")
             sys.stderr.flush()
-        return read_line() if session.stdin_first() else ""
+        return _decision(session)
 
     return answer
+
+
+def _decision(session: Session) -> str:
+    """Return the line that was typed; a person who typed neither yes nor no, nor nothing, is asked again."""
+    while True:
+        line = read_line() if session.stdin_first() else ""
+        if not can_ask() or line.strip().lower() in ("yes", "no", ""):
+            return line
+        sys.stderr.write("Type yes or no: ")
+        sys.stderr.flush()
 
 
 def strings(question: Object) -> str:

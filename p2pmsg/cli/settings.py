@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -55,7 +56,7 @@ def set_(session: Session, key: str, value: str) -> None:
     from p2pmsg.config import edit
     from p2pmsg.config.settings import NO_EFFECT_YET
 
-    session.show(edit.set_(_own_file(session), key, value), lambda each: f"{each['key']} = {show.setting(each['value'])}")
+    session.show(edit.set_(_own_file(session), key, value), _said)
     if key in NO_EFFECT_YET and not session.json:
         output.note("It is stored, but has no effect in this version.")
 
@@ -66,7 +67,7 @@ def unset(session: Session, key: str) -> None:
     """Let a setting's default hold again."""
     from p2pmsg.config import edit
 
-    session.show(edit.unset(_own_file(session), key), lambda each: f"{each['key']} = {show.setting(each['value'])}")
+    session.show(edit.unset(_own_file(session), key), _said)
 
 
 @command("path")
@@ -86,3 +87,7 @@ def _own_file(session: Session) -> Path:
     if not initialized(session.folder):
         raise NotInitialized(f"There is no profile yet in {session.folder}.")
     return _file(session)
+
+
+def _said(found: dict[str, Any]) -> str:
+    return f"{found['key']} = {show.setting(found['value']) or '(empty)'}"

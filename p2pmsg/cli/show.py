@@ -13,6 +13,7 @@ from p2pmsg.model import plain
 Object = dict[str, Any]
 SKEW_WORTH_SAYING_S = 600
 PREVIEW_CHARACTERS = 60
+VERIFIED_BY = {"invite": "an invite", "sas": "comparing what both screens showed", "number": "comparing the safety number"}
 ID_CHARACTERS = 8
 """Of an id, where lines are only to be matched with each other."""
 
@@ -85,7 +86,7 @@ def contacts(found: Sequence[Object]) -> str:
 
 def contact(found: Object) -> str:
     """Say what is known of a contact."""
-    trust = found["trust"] + (f", by {found['verified_by']}" if found["verified_by"] else "")
+    trust = found["trust"] + (f", by {VERIFIED_BY.get(found['verified_by'], found['verified_by'])}" if found["verified_by"] else "")
     return _pairs(
         [
             ("name", name(found)),
@@ -138,7 +139,8 @@ def messages(found: Sequence[Object], people: People) -> str:
 def deleted(found: Object) -> str:
     """Say what was deleted, and what of it others do not have yet."""
     count, waiting = found["deleted"], found["still_to_deliver"]
-    later = f" {waiting} of them will still be delivered, and erased here then." if waiting else ""
+    who = "It" if count == 1 else f"{waiting} of them"
+    later = f" {who} will still be delivered, and erased here then." if waiting else ""
     return f"Deleted: {count} message{'' if count == 1 else 's'}.{later}"
 
 

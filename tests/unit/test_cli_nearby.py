@@ -56,6 +56,16 @@ def test_no_and_the_end_of_input(daemon: Daemon, question: Question, words: tupl
     assert [json.loads(line) for line in done.stdout.splitlines()] == [SAS]
 
 
+def test_a_person_who_says_neither_is_asked_again(daemon: Daemon, question: Question) -> None:
+    with terminal(daemon.home, *COMMANDS[0]) as screen:
+        screen.see("[yes/no]")
+        screen.press("y\n")
+        screen.see("Type yes or no: ")
+        screen.press("Yes\n")
+        screen.end()
+    assert question.lines == ["Yes"]
+
+
 @pytest.mark.parametrize("words", COMMANDS)
 def test_people_see_numbers_and_symbols_with_their_words(daemon: Daemon, question: Question, words: tuple[str, ...]) -> None:
     done = cli(daemon.home, *words, stdin=b"yes\n", LANG="C")

@@ -90,3 +90,9 @@ def test_a_value_that_cannot_be_names_one_that_can(home: Path, folder: Path, key
     error = error_of(cli(home, "config", "set", key, value, "--json"))
     assert error["hint"] == hint
     assert cli(home, *hint.split()[1:]).returncode == 0
+
+
+def test_nothing_is_shown_as_such(home: Path, folder: Path) -> None:
+    cli(home, "config", "set", "notify.command", "say")
+    assert cli(home, "config", "unset", "notify.command").stdout == b"notify.command = (empty)\n"
+    assert cli(home, "config", "get", "notify.command").stdout == b"\n"

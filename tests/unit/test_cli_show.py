@@ -89,7 +89,7 @@ def test_contacts_are_a_table() -> None:
 
 def test_a_contact_says_what_is_known() -> None:
     shown = show.contact(contact(verified_by="invite"))
-    assert "verified, by invite" in shown and BOB in shown and "alert" not in shown
+    assert "verified, by an invite" in shown and BOB in shown and "alert" not in shown
 
 
 def test_peers_are_a_table() -> None:
@@ -133,6 +133,7 @@ def test_sizes(count: int, shown: str) -> None:
     [
         (1, 0, "Deleted: 1 message."),
         (0, 0, "Deleted: 0 messages."),
+        (1, 1, "Deleted: 1 message. It will still be delivered, and erased here then."),
         (5, 2, "Deleted: 5 messages. 2 of them will still be delivered, and erased here then."),
     ],
 )

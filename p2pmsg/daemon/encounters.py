@@ -29,6 +29,7 @@ from p2pmsg.errors import (
     UsageError,
 )
 from p2pmsg.model.ids import AccountId
+from p2pmsg.model.names import fold
 from p2pmsg.network.announcements import Announcement
 from p2pmsg.protocol.messages import BYE
 from p2pmsg.rpc import api
@@ -84,7 +85,7 @@ class Encounters:
         self._check_network()
         found = await self._look(params.timeout_s)
         shown = [{"id": each.nonce.hex(), "nickname": each.nickname} for each in found]
-        return sorted(shown, key=lambda each: (names.fold(str(each["nickname"])), each["id"]))[: limits.RPC_LIST]
+        return sorted(shown, key=lambda each: (fold(str(each["nickname"])), each["id"]))[: limits.RPC_LIST]
 
     async def _look(self, timeout_s: float) -> list[Announcement]:
         now = self._node.clock.now
@@ -114,7 +115,7 @@ class Encounters:
     def _matching(self, found: list[Announcement], word: str) -> list[Announcement]:
         if exactly := [each for each in found if each.nonce.hex() == word.lower()]:
             return exactly  # whatever somebody calls himself
-        named = [each for each in found if names.fold(each.nickname or "") == names.fold(word)]
+        named = [each for each in found if fold(each.nickname or "") == fold(word)]
         by_id = [each for each in found if len(word) >= _PREFIX_MIN and each.nonce.hex().startswith(word.lower())]
         return named or by_id
 
@@ -145,7 +146,7 @@ class Encounters:
     def _asks_already(self, word: str) -> Request | None:
         """Return the request of who is meant: would both dial, each would see another string."""
         requests = self._node.visibility.requests.values()
-        found = [request for request in requests if request.live and names.fold(request.row.nickname) == names.fold(word)]
+        found = [request for request in requests if request.live and fold(request.row.nickname) == fold(word)]
         return found[0] if found else None
 
     async def _ask(self, found: Announcement, name: str | None, call: Call, timeout_s: float) -> AccountId:

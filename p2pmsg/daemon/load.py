@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from p2pmsg.daemon.contacts import Contacts
 from p2pmsg.daemon.people import Me, People
+from p2pmsg.daemon.presence_keys import PRESENCE_KEY
 from p2pmsg.errors import StorageDamaged
 from p2pmsg.storage import doors
 from p2pmsg.storage import log as log_store
 from p2pmsg.storage import people as people_store
 from p2pmsg.storage.cipher import Db
-
-PRESENCE_KEY = "presence_key"
-"""The travelling setting that holds [key, number]."""
 
 
 def load_people(db: Db) -> People:
@@ -27,7 +26,7 @@ def load_people(db: Db) -> People:
     people = People(Me(own.account, own.device, own.device_key, own.device_secret, key, number))
     for links in people_store.chains(db).values():
         people.learn_chain(links)
-    people.contacts = {contact.account: contact for contact in people_store.contacts(db)}
+    people.contacts = Contacts(people_store.contacts(db))
     people.gates = doors.gates(db, 0)
     people.forked = log_store.forked(db) - {own.device}
     return people

@@ -5,28 +5,19 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
-from functools import lru_cache
 
 from p2pmsg.config import limits
+from p2pmsg.daemon.contacts import folded
 from p2pmsg.daemon.people import People
 from p2pmsg.errors import Ambiguous, ContactNotFound, InvalidName, NameTaken
 from p2pmsg.model.accounts import Contact
 from p2pmsg.model.events import Conversation
 from p2pmsg.model.ids import AccountId
-from p2pmsg.model.names import fault_of_name
+from p2pmsg.model.names import fault_of_name, fold
 
 _SUFFIX = 8
 _NEAR = 3
 _MYSELF = "p2pmsg whoami, or p2pmsg profile set --name NAME"
-
-
-def fold(name: str) -> str:
-    """Return the form in which names are compared: NFC, without case."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
-
-
-_folded = lru_cache(maxsize=4096)(fold)
-"""The same for names of contacts, which are short; what is typed may be anything, and is not kept."""
 
 
 def check_name(people: People, name: str, account: AccountId | None = None) -> str:
@@ -55,9 +46,7 @@ def check_own_name(name: str) -> str:
 
 def shown(people: People, contact: Contact) -> str:
     """Return a contact's name for JSON: with a suffix only where two contacts share it."""
-    own = _folded(contact.shown)
-    same = [other for other in people.contacts.values() if _folded(other.shown) == own]
-    return contact.shown if len(same) < 2 else with_suffix(people, contact)
+    return contact.shown if people.contacts.called(contact.shown) < 2 else with_suffix(people, contact)
 
 
 def with_suffix(people: People, contact: Contact) -> str:
@@ -80,7 +69,7 @@ def find_contact(people: People, typed: str) -> Contact:
     name, tilde, suffix = typed.rpartition("~")
     if tilde:
         wanted = fold(name)
-        named = [c for c in people.contacts.values() if _folded(c.shown) == wanted and c.account.hex().startswith(suffix.lower())]
+        named = [c for c in people.contacts.values() if folded(c.shown) == wanted and c.account.hex().startswith(suffix.lower())]
         return _only(people, typed, named if len(suffix) >= limits.ID_CHARACTERS_MIN else [])
     return _only(people, typed, _named(people, typed) or _by_id(people, typed))
 
@@ -115,9 +104,9 @@ def _named(people: People, typed: str) -> list[Contact]:
     """Return whom a name means: local names before nicknames in use before those that a local name hides."""
     everybody, wanted = list(people.contacts.values()), fold(typed)
     return (
-        [c for c in everybody if c.name is not None and _folded(c.name) == wanted]
-        or [c for c in everybody if c.name is None and _folded(c.nickname) == wanted]
-        or [c for c in everybody if _folded(c.nickname) == wanted]
+        [c for c in everybody if c.name is not None and folded(c.name) == wanted]
+        or [c for c in everybody if c.name is None and folded(c.nickname) == wanted]
+        or [c for c in everybody if folded(c.nickname) == wanted]
     )
 
 
@@ -142,7 +131,7 @@ def _former(people: People, typed: str) -> AccountId | None:
     found = [a for a in gone if _is_prefix(typed, a.hex()) or _is_prefix(typed, people.direct(a).id.hex())]
     if len(found) > 1:
         raise Ambiguous(f"{typed!r} may be several people who are no contacts any more.", candidates=sorted(a.hex() for a in found))
-    named = [a for a in gone if _folded(people.memberships[a].nickname) == fold(typed)]
+    named = [a for a in gone if folded(people.memberships[a].nickname) == fold(typed)]
     if named and not found:
         hint = "; ".join(f"p2pmsg history {a.hex()[:16]}" for a in named)
         raise ContactNotFound(f"{typed!r} is no contact any more. What was said is kept under the id.", hint=hint)
@@ -156,7 +145,7 @@ def _is_prefix(typed: str, full: str) -> bool:
 def _near(people: People, typed: str) -> list[str]:
     """Return names of contacts that begin as what was typed, have it as a word, or are spelt much like it; at most three."""
     wanted = fold(typed[: limits.NAME_CHARACTERS])
-    named = {_folded(contact.shown): contact for contact in people.contacts.values()}
+    named = {folded(contact.shown): contact for contact in people.contacts.values()}
     begun = [name for name in named if wanted and (name.startswith(wanted) or wanted in name.split())]
     near = dict.fromkeys(begun + get_close_matches(wanted, named, n=_NEAR))
     return [shown(people, named[name]) for name in list(near)[:_NEAR]]

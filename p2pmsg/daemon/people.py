@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from p2pmsg.crypto import gates, signing
-from p2pmsg.model.accounts import ChainLink, Contact, Membership
+from p2pmsg.daemon.contacts import Contacts
+from p2pmsg.model.accounts import ChainLink, Membership
 from p2pmsg.model.events import Conversation, ConversationKind
 from p2pmsg.model.gates import Ended, GateRow, Purpose
 from p2pmsg.model.ids import AccountId, DeviceId, DeviceKey
@@ -34,7 +35,7 @@ class People:
 
     def __init__(self, me: Me) -> None:
         self.me = me
-        self.contacts: dict[AccountId, Contact] = {}
+        self.contacts = Contacts()
         self.chains: dict[AccountId, tuple[ChainLink, ...]] = {}
         self.memberships: dict[AccountId, Membership] = {}
         self.gates: tuple[GateRow, ...] = ()

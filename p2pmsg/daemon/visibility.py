@@ -18,9 +18,9 @@ from p2pmsg.config import limits
 from p2pmsg.crypto.sas import Strings
 from p2pmsg.daemon import objects
 from p2pmsg.daemon.clock import Timer
-from p2pmsg.daemon.names import fold
 from p2pmsg.errors import P2pmsgError, PeerUnreachable, RequestNotFound, SasMismatch, TimedOut
 from p2pmsg.model.addresses import Address
+from p2pmsg.model.names import fold
 from p2pmsg.protocol.messages import REFUSED, CompareStrings
 from p2pmsg.storage import feed as feed_store
 from p2pmsg.storage import requests as request_store

@@ -11,6 +11,11 @@ _INVISIBLE: Final = frozenset("CZM")
 _RESERVED: Final = frozenset("~:/")
 
 
+def fold(name: str) -> str:
+    """Return the form in which names are compared: NFC, without case."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
 def fault_of_text(text: str, most: int) -> str | None:
     """Say why a device's name is none, as the end of a sentence that starts with "it"; None where it is good."""
     if not 0 < len(text) <= most:

@@ -7,10 +7,12 @@ from dataclasses import replace
 import pytest
 
 from p2pmsg.daemon import names
+from p2pmsg.daemon.contacts import Contacts
 from p2pmsg.daemon.people import Me, People
 from p2pmsg.errors import Ambiguous, ContactNotFound, InvalidName, NameTaken
 from p2pmsg.model.accounts import Contact, Membership, Trust
 from p2pmsg.model.ids import AccountId, DeviceId, DeviceKey
+from p2pmsg.model.names import fold
 
 ME = AccountId(bytes.fromhex("cafe" + "00" * 30))
 
@@ -21,7 +23,7 @@ def account(start: str) -> AccountId:
 
 def people(*contacts: Contact) -> People:
     found = People(Me(ME, DeviceId(b"d" * 32), DeviceKey(b"k" * 32), b"", b""))
-    found.contacts = {contact.account: contact for contact in contacts}
+    found.contacts = Contacts(contacts)
     return found
 
 
@@ -116,7 +118,7 @@ def test_an_id_that_two_begin_with_is_ambiguous() -> None:
 
 @pytest.mark.parametrize("stored,typed", [("Zoë", "Zoe\u0308"), ("Zoe\u0308", "ZOË"), ("straße", "STRASSE"), ("ΣΊΣΥΦΟΣ", "σίσυφος")])
 def test_names_are_compared_composed_and_without_case(stored: str, typed: str) -> None:
-    assert names.fold(stored) == names.fold(typed)
+    assert fold(stored) == fold(typed)
     found = contact("b0b00001", stored)
     assert names.find_contact(people(found), typed) == found
 

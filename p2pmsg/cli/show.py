@@ -7,7 +7,7 @@ from typing import Any
 
 from p2pmsg.cli import output, text
 from p2pmsg.cli.people import People, label
-from p2pmsg.cli.times import by_our_clock, shown, until
+from p2pmsg.cli.times import by_our_clock, seconds_after, shown, until
 from p2pmsg.model import plain
 
 Object = dict[str, Any]
@@ -242,9 +242,13 @@ def _moment(found: Object) -> str:
 
 
 def _sent_at(found: Object) -> str:
-    sent: str = found["sent_at"]
-    skew = found["clock_skew_s"]
-    return sent if skew is None or abs(skew) < SKEW_WORTH_SAYING_S else by_our_clock(sent, skew)
+    """Return when a message was sent, by our clock.
+
+    That is not after it came: an author whose clock was set back goes on from the times of his last messages, lest they change places.
+    """
+    sent, received, skew = found["sent_at"], found["received_at"], found["clock_skew_s"]
+    ours: str = sent if skew is None or abs(skew) < SKEW_WORTH_SAYING_S else by_our_clock(sent, skew)
+    return ours if received is None or seconds_after(ours, received) < SKEW_WORTH_SAYING_S else str(received)
 
 
 def _listing(rows: list[list[str]]) -> str:

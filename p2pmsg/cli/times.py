@@ -86,6 +86,13 @@ def by_our_clock(time: str, skew_s: float) -> str:
         return time
 
 
+def seconds_after(time: str, other: str) -> float:
+    """Return how much later a time of the local API is than another; negative where it is earlier."""
+    from datetime import datetime
+
+    return (datetime.fromisoformat(time) - datetime.fromisoformat(other)).total_seconds()
+
+
 def _now() -> datetime:
     from datetime import UTC, datetime
 

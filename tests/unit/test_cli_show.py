@@ -39,7 +39,20 @@ def test_a_system_line_looks_like_no_person() -> None:
     ],
 )
 def test_a_clock_that_is_far_off_is_said(skew: float | None, when: str) -> None:
-    assert show.message(message("hi", clock_skew_s=skew), PEOPLE) == f"{when}  bob: hi"
+    found = message("hi", clock_skew_s=skew, received_at="2099-01-31T15:00:00.000Z")
+    assert show.message(found, PEOPLE) == f"{when}  bob: hi"
+
+
+@pytest.mark.parametrize(
+    ("received", "when"),
+    [
+        ("2099-01-31T12:03:05.000Z", "2099-01-31 12:03"),
+        ("2099-02-07T12:03:05.000Z", "2099-01-31 12:03"),  # who was away for a week
+        ("2099-01-31T09:14:00.000Z", "2099-01-31 09:14 (their clock: 2099-01-31 12:03)"),  # whose clock was set back just now
+    ],
+)
+def test_nothing_was_sent_after_it_came(received: str, when: str) -> None:
+    assert show.message(message("hi", clock_skew_s=0, received_at=received), PEOPLE) == f"{when}  bob: hi"
 
 
 def test_a_conversation_shows_when_it_was_by_our_clock() -> None:

@@ -102,3 +102,8 @@ def test_what_ends_soon_is_shown_to_the_second(berlin: None) -> None:
     assert times.until("2026-01-31T12:01:05.005Z", here) == "13:01:05"
     assert times.until("2026-01-31T12:01:31Z", here) == "13:01"
     assert times.until("2026-02-01T12:01:31Z", here) == "2026-02-01 13:01"
+
+
+def test_how_much_later() -> None:
+    assert times.seconds_after("2026-01-31T12:00:01.500Z", "2026-01-31T12:00:00.000Z") == 1.5
+    assert times.seconds_after("2026-01-31T12:00:00.000Z", "2026-01-31T13:00:00+00:00") == -3600

@@ -29,6 +29,8 @@ from p2pmsg.protocol.messages import BYE, LIMIT, MISBEHAVED, REFUSED
 from p2pmsg.protocol.wire import FrameReader
 
 _PING: Final = 0
+_ANSWERED_S: Final = 0.5
+"""Silent for longer after a ping was due, a peer may have another network card now: then the kernel looks for it."""
 
 
 class Connection:
@@ -228,6 +230,8 @@ class Connection:
             quic.receive_datagram(datagram.data, datagram.sender, now)
         if quic.last_heard != heard and batch and batch[-1].sender == quic.get_peer_address():
             self.outlet.local = batch[-1].local
+            if self._authenticated:
+                self.outlet.answered_until = now + self._router.settings.ping_after_s + _ANSWERED_S
             if not self.dialled:
                 self.outlet.socket = socket
         if self._quic_due is not None and now >= self._quic_due:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 from collections.abc import Sequence
 
 from aioquic.quic.configuration import SMALLEST_MAX_DATAGRAM_SIZE
@@ -22,6 +23,8 @@ class Outlet:
         """Where the peer's last packet came in."""
         self.error = 0
         """What the kernel said of the last datagrams; 0 where it took them."""
+        self.answered_until = -math.inf
+        """Until then the peer counts as heard just now, and the kernel need not ask by ARP whether it is there."""
         self._quic = quic
         self._dialled = dialled
         self._farewell: list[bytes] | None = None
@@ -40,7 +43,7 @@ class Outlet:
             to, stop = sent[start][1], start + 1
             while stop < len(sent) and sent[stop][1] == to:
                 stop += 1
-            self._send([data for data, _ in sent[start:stop]], to)
+            self._send([data for data, _ in sent[start:stop]], to, answered=now < self.answered_until)
             start = stop
         return [data for data, _ in sent]
 
@@ -54,9 +57,13 @@ class Outlet:
             self._farewells_left -= 1
             self._send(self._farewell, peer)
 
-    def _send(self, datagrams: Sequence[bytes], to: tuple[str, int]) -> None:
+    def _send(self, datagrams: Sequence[bytes], to: tuple[str, int], *, answered: bool = False) -> None:
         # Who was dialled answers from where he was asked; who dials leaves the choice to the routes, which may change.
-        source = None if self._dialled or to != self._quic.get_peer_address() else self.local
-        self.error = self.socket.send(datagrams, to, source) if self.socket is not None else errno.ENETUNREACH
+        usual = to == self._quic.get_peer_address()
+        source = self.local if usual and not self._dialled else None
+        if self.socket is None:
+            self.error = errno.ENETUNREACH
+        else:
+            self.error = self.socket.send(datagrams, to, source, answered=answered and usual)
         if self.error == errno.EMSGSIZE:
             self._quic.datagram_bytes = SMALLEST_MAX_DATAGRAM_SIZE

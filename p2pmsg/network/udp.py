@@ -25,6 +25,7 @@ Control = list[tuple[int, int, bytes]]
 _LINUX: Final = sys.platform == "linux"
 # Numbers of Linux, which Python 3.11 has no names for.
 _SOL_UDP, _UDP_SEGMENT, _UDP_GRO = 17, 103, 104
+_MSG_CONFIRM: Final = getattr(socket, "MSG_CONFIRM", 0)
 _IP_PKTINFO, _IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER, _PMTUDISC_PROBE = 8, 10, 23, 3
 _IPV6_RECVPKTINFO, _IPV6_PKTINFO = 49, 50
 _SEGMENTS = 64
@@ -84,9 +85,10 @@ class UdpSocket:
 
     # -- sending
 
-    def send(self, datagrams: Sequence[bytes], to: SocketAddress, source: Local | None = None) -> int:
+    def send(self, datagrams: Sequence[bytes], to: SocketAddress, source: Local | None = None, *, answered: bool = False) -> int:
         """Send datagrams to one address, from the own address `source` where that is given.
 
+        `answered`: the receiver was heard just now, so that the kernel need not ask (by ARP) whether it is still there.
         Returns 0, or the errno with which the kernel refuses this destination; what it has no room for now waits, up to
         `limits.SOCKET_QUEUE` datagrams, and is dropped beyond. Never raises.
         """
@@ -96,12 +98,12 @@ class UdpSocket:
         if self._queue:
             self._enqueue(datagrams, to, control)
             return 0
-        return self._send(datagrams, to, control)
+        return self._send(datagrams, to, control, _MSG_CONFIRM if answered else 0)
 
-    def _send(self, datagrams: Sequence[bytes], to: SocketAddress, control: Control) -> int:
+    def _send(self, datagrams: Sequence[bytes], to: SocketAddress, control: Control, flags: int = 0) -> int:
         for start, stop in self._runs(datagrams):
             try:
-                self._send_run(datagrams[start:stop], to, control)
+                self._send_run(datagrams[start:stop], to, control, flags)
             except BlockingIOError:
                 self._enqueue(datagrams[start:], to, control)
                 return 0
@@ -109,17 +111,17 @@ class UdpSocket:
                 return error.errno or errno.EIO
         return 0
 
-    def _send_run(self, run: Sequence[bytes], to: SocketAddress, control: Control) -> None:
+    def _send_run(self, run: Sequence[bytes], to: SocketAddress, control: Control, flags: int) -> None:
         if len(run) == 1:
-            self._socket.sendmsg(run, control, 0, to)
+            self._socket.sendmsg(run, control, flags, to)
             return
         try:
-            self._socket.sendmsg(run, [*control, (_SOL_UDP, _UDP_SEGMENT, struct.pack("H", len(run[0])))], 0, to)
+            self._socket.sendmsg(run, [*control, (_SOL_UDP, _UDP_SEGMENT, struct.pack("H", len(run[0])))], flags, to)
         except OSError as error:
             if error.errno not in _NOT_SEGMENTED:
                 raise
             for datagram in run:
-                self._socket.sendmsg([datagram], control, 0, to)
+                self._socket.sendmsg([datagram], control, flags, to)
             self._segments = False  # alone they pass: it is the segmenting that this path refuses
 
     def _runs(self, datagrams: Sequence[bytes]) -> Iterator[tuple[int, int]]:

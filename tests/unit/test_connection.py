@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -167,6 +168,18 @@ async def test_a_silent_peer_is_probed_every_second_at_least() -> None:
         assert (await bob.frames.get()).body == b"lost at first"
         assert asyncio.get_running_loop().time() - healed < PROBE_EVERY_S + 0.3
         wire.close()
+
+
+async def test_the_kernel_need_not_look_for_a_proven_peer_that_was_heard_just_now() -> None:
+    async with linked(LinkSettings(ping_after_s=60), trusting=False) as (_, bob, mine, theirs):
+        mine.write(frame(b"before"))
+        await bob.frames.get()
+        assert theirs.outlet.answered_until == -math.inf
+        theirs.authenticated()
+        mine.write(frame(b"after"))
+        await bob.frames.get()
+        assert theirs.last_heard is not None
+        assert theirs.outlet.answered_until == pytest.approx(theirs.last_heard + 60.5, abs=0.1)
 
 
 # -- nudges

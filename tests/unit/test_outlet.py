@@ -37,9 +37,11 @@ class Socket:
     def __init__(self, answer: int = 0) -> None:
         self.answer = answer
         self.sent: list[tuple[list[bytes], tuple[str, int], Local | None]] = []
+        self.answered: list[bool] = []
 
-    def send(self, datagrams: list[bytes], to: tuple[str, int], source: Local | None) -> int:
+    def send(self, datagrams: list[bytes], to: tuple[str, int], source: Local | None, *, answered: bool = False) -> int:
         self.sent.append((datagrams, to, source))
+        self.answered.append(answered)
         return self.answer
 
 
@@ -53,6 +55,16 @@ def test_what_goes_to_one_address_leaves_at_once() -> None:
     quic, socket = Quic((b"1", PEER), (b"2", PEER), (b"3", OLD), (b"4", PEER)), Socket()
     assert outlet(quic, socket).transmit(0.0) == [b"1", b"2", b"3", b"4"]
     assert [(datagrams, to) for datagrams, to, _ in socket.sent] == [([b"1", b"2"], PEER), ([b"3"], OLD), ([b"4"], PEER)]
+
+
+def test_the_kernel_is_told_of_a_peer_that_was_heard_just_now_at_the_address_it_has() -> None:
+    quic, socket = Quic((b"1", PEER), (b"2", OLD)), Socket()
+    found = outlet(quic, socket)
+    found.answered_until = 10.0
+    found.transmit(9.9)
+    quic.sent = [(b"3", PEER)]
+    found.transmit(10.0)
+    assert socket.answered == [True, False, False]
 
 
 def test_who_was_dialled_answers_from_where_he_was_asked() -> None:

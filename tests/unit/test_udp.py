@@ -70,6 +70,14 @@ async def test_one_at_a_time_where_the_kernel_does_not_segment(boxes: tuple[Inbo
 
 
 @pytest.mark.asyncio
+async def test_whoever_answered_gets_what_is_sent(boxes: tuple[Inbox, Inbox]) -> None:
+    ann, bob = boxes
+    sent = [b"a" * 100] * 10
+    assert ann.socket.send(sent, bob.address, answered=True) == 0
+    assert await bob.get(10) == sent
+
+
+@pytest.mark.asyncio
 async def test_empty_datagrams_are_harmless(boxes: tuple[Inbox, Inbox]) -> None:
     ann, bob = boxes
     ann.socket.send([b"", b"after"], bob.address)

@@ -79,15 +79,9 @@ class Running:
             found.append({"code": code, "message": message, "hint": hint})
 
         node = self._node
-        if not self._announcer.interfaces:
-            warn("no_network", "No network is in use: nobody can be reached.", "Join a network; it is noticed by itself.")
+        self._warn_of_network(warn)
         if (problem := self.settings_problem()) is not None:
             warn("settings_invalid", f"{problem} The settings from before hold on.", problem.hint)
-        if (trouble := self.network_problem()) is not None:
-            hint = trouble.hint if isinstance(trouble, P2pmsgError) else "p2pmsg daemon logs"
-            warn("port_unavailable", f"{trouble} Port {self._endpoint.port} serves on; it is tried again.", hint)
-        if self._announcer.problem is not None:
-            warn("mdns_unavailable", str(self._announcer.problem), self._announcer.problem.hint)
         if (scarce := _scarcity(free_bytes)) is not None:
             warn(*scarce)
         if node.storage_error is not None:
@@ -102,6 +96,21 @@ class Running:
         for words in self._newer_peers():
             warn("newer_version", words, "Install the newest p2pmsg on both machines.")
         return found
+
+    def _warn_of_network(self, warn: Callable[[str, str, str], None]) -> None:
+        node = self._node
+        if not self._announcer.interfaces:
+            warn("no_network", "No network is in use: nobody can be reached.", "Join a network; it is noticed by itself.")
+        if (trouble := self.network_problem()) is not None:
+            hint = trouble.hint if isinstance(trouble, P2pmsgError) else "p2pmsg daemon logs"
+            warn("port_unavailable", f"{trouble} Port {self._endpoint.port} serves on; it is tried again.", hint)
+        if self._announcer.problem is not None:
+            warn("mdns_unavailable", str(self._announcer.problem), self._announcer.problem.hint)
+        if apart := node.presence.unreachable(node.clock.now()):
+            names = ", ".join(objects.name_of(node.people, account) for account in apart[:3])
+            more = f" and {len(apart) - 3} more" if len(apart) > 3 else ""
+            said = f"Heard here and out of reach: {names}{more}. This network keeps devices apart, or a firewall is in the way."
+            warn("devices_apart", said, "p2pmsg doctor")
 
     def _newer_peers(self) -> list[str]:
         """Say who seems to use a newer version than this one."""

@@ -19,6 +19,10 @@ from p2pmsg.protocol.messages import Dial
 
 SOON_S: Final = 0.2
 """A network that has lost one packet often loses the next."""
+UNREACHABLE_S: Final = 2 * limits.HANDSHAKE_TIMEOUT_S
+LATELY_S: Final = limits.ANNOUNCE_MIN_S * 1.25
+"""Who announces himself is heard within this time."""
+_HEARD: Final = frozenset({Path.MDNS, Path.BEACON})
 _FOR_EVER: Final = frozenset({Path.STATIC, Path.DNS_SD})
 """Paths whose addresses stay until they are replaced, though nobody was ever seen there."""
 _ASKED_FOR: Final = frozenset({Path.SWEEP})
@@ -59,6 +63,8 @@ class _Whereabouts:
     links: int = 0
     silent: float = -math.inf
     """When the last link ended without a goodbye."""
+    called: tuple[float, float] | None = None
+    """When he was first and last heard announcing since the last link."""
 
 
 class Presence:
@@ -123,6 +129,8 @@ class Presence:
         """Something points at a contact's addresses: an announcement, or what was last known on this network."""
         whereabouts = self._contacts.get(account)
         if whereabouts is not None and path in self._paths:
+            if path in _HEARD and not whereabouts.links:
+                whereabouts.called = (whereabouts.called or (now, now))[0], now
             for address in list(addresses)[: limits.ADDRESSES_PER_CONTACT]:
                 self._place(whereabouts, address, path, now)
 
@@ -132,6 +140,7 @@ class Presence:
         if whereabouts is None:
             return
         whereabouts.links += 1
+        whereabouts.called = None
         place = whereabouts.places.get(address)
         if place is None:
             whereabouts.places[address] = place = _Place(path, now, now)
@@ -149,6 +158,7 @@ class Presence:
             return
         whereabouts.links = max(0, whereabouts.links - 1)
         whereabouts.silent = -math.inf if said_goodbye else now
+        whereabouts.called = None
         for at, place in whereabouts.places.items():
             apart = (0.0 if dialled else 0.5) + (0.0 if at == address else 0.25)
             place.due = now + (limits.REDIAL_EVERY_S if said_goodbye else SOON_S + apart * limits.REDIAL_EVERY_S)
@@ -175,6 +185,16 @@ class Presence:
             if (whereabouts := self._contacts.get(account)) is not None:
                 for place in whereabouts.places.values():
                     place.due = min(place.due, now)
+
+    def unreachable(self, now: float) -> list[AccountId]:
+        """Return the contacts who announce themselves here, and to whom no dial has led for a while, not even to a refusal."""
+        return [
+            account
+            for account, each in self._contacts.items()
+            if each.called is not None
+            and each.called[0] + UNREACHABLE_S <= now <= each.called[1] + LATELY_S
+            and not any(place.refusals for place in each.places.values())
+        ]
 
     def places(self, account: AccountId) -> list[Whereabout]:
         """Return where a contact may be, the places that were pointed at last first."""

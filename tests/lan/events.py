@@ -206,25 +206,6 @@ def a_switch_that_snoops_without_a_querier(here: Scene) -> None:
     snooped_on(here, querier=False, ipv6=True)
 
 
-def lossy(here: Scene, percent: float, within_s: float) -> None:
-    """Both start, and talk, where this share of all packets is lost each way."""
-    ann, bob = here.pair()
-    for person in (ann, bob):
-        person.kill()
-    here.lan.loss(1, percent)
-    start(ann, bob)
-    ann.until_online(bob, within_s)
-    talk(ann, bob, 2 * within_s)
-
-
-def a_tenth_of_all_packets_is_lost(here: Scene) -> None:
-    lossy(here, 10, SOON_S)
-
-
-def half_of_all_packets_is_lost(here: Scene) -> None:
-    lossy(here, 50, 4 * SOON_S)
-
-
 def who_is_behind_a_firewall_finds_somebody_who_has_restarted_meanwhile(here: Scene) -> None:
     """Nothing reaches him unasked, and the firewall has forgotten whom he asked before."""
     ann, bob = here.pair()
@@ -256,8 +237,6 @@ PLAYS = [
     an_interface_that_has_ipv6_alone_is_off_until_the_link_has_ended,
     a_new_interface_is_used,
     on_two_networks_with_ipv6_alone_each_way_has_its_own_scope,
-    half_of_all_packets_is_lost,
-    a_tenth_of_all_packets_is_lost,
     a_cable_out_for_3_s_breaks_no_link,
     an_interface_is_off_for_3_s,
     who_was_killed_and_is_elsewhere_is_found_though_his_old_name_is_remembered,

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from p2pmsg.protocol.presence import UNREACHABLE_S
+from tests.lan.events import pause
 from tests.lan.people import SOON_S, Person, Scene, start
 
 Rows = dict[str, dict[str, Any]]
@@ -191,6 +193,11 @@ def who_is_heard_and_cannot_be_reached(here: Scene) -> None:
     ann, bob = here.pair()
     assert here.lan.run(2, ["nft", SILENCE]).returncode == 0
     ann.until_away(bob, 3 * SOON_S)
+    bob.ask("visible.on")
+    bob.ask("visible.off")  # he announces himself under a new name
+    pause(UNREACHABLE_S + 1)
+    said = [warning["message"] for warning in ann.ask("status")["warnings"] if warning["code"] == "devices_apart"]
+    assert said and "Bob. This network keeps devices apart" in said[0]
     rows, faults = doctor(ann, "--with", "bob")
     assert faults == {"isolation", "with"} and "keeps devices apart: 1 contact announced here" in rows["isolation"]["detail"]
     assert "it broke on the way there, or at its firewall" in rows["with"]["detail"]

@@ -1,14 +1,14 @@
 """What takes its time: networks that are cut and changed, machines that sleep, daemons that are gone, and how soon each side knows.
 
 Whole daemons in namespaces; all plays run at the same time, twelve at once. What happens to networks and machines, and where it is played
-(here unless a file is named; the plays of events.py and sleep.py are run here, too):
+(here unless a file is named; the plays of events.py, loss.py and sleep.py are run here, too):
 
 | event or fault | played in |
 |---|---|
 | fresh browser, service already there | test_people_lan: who_is_absent_gets_everything_when_he_comes |
 | clean exit | test_people_lan: a_daemon_that_stops_says_goodbye |
 | kill -9, its name in every cache for 19 min | a_killed_daemon_shows_as_away, who_was_killed_and_is_elsewhere_is_found_… |
-| loss of 10, 30 and 50 % | a_tenth_…, half_of_all_packets_is_lost; test_weather_lan: a_third_of_all_packets_lost, twenty starts |
+| loss of 10, 30 and 50 % | a_tenth_…, half_of_all_packets_is_lost, starts_among_heavy_loss_connect_in_time, of_five_hundred_messages_… |
 | rotation of the name | a_new_name_is_recognised |
 | address changed under it | a_changed_address_is_found_while_both_run, both_readdressed_while_apart_hear_each_other_once_healed |
 | link down 3 s, up, same address | a_cable_out_for_3_s_breaks_no_link, an_interface_is_off_for_3_s |
@@ -38,7 +38,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.lan import events, sleep
+from tests.lan import events, loss, sleep
 from tests.lan.events import QUESTIONS_S, pause
 from tests.lan.people import AWAY_S, ONLINE_AGAIN_S, SOON_S, Scene, halted, start
 from tests.lan.test_discovery_lan import heard, node
@@ -203,6 +203,7 @@ def a_node_that_started_while_the_cable_was_out_is_heard_once_it_is_in(here: Sce
 
 PLAYS = [
     *sleep.PLAYS,
+    *loss.PLAYS,
     the_cable_is_out_for_20_s,
     the_interface_is_off_for_20_s,
     the_switch_is_parted_for_20_s,

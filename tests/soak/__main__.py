@@ -2,6 +2,7 @@
 
 scripts/soak kills [N] [--seed S]   daemons killed N (500) times under load, every promise checked after each
 scripts/soak seeds [N] [--seed S]   N (5000) walks through simulated worlds
+scripts/soak loss [N]               N (20) starts where a third of all packets is lost
 scripts/soak fuzz                   every decoder with many times the examples
 """
 
@@ -14,13 +15,13 @@ import sys
 
 from tests.soak.fuzz import TIMES
 
-KILLS, SEEDS = 500, 5000
+KILLS, SEEDS, STARTS = 500, 5000, 20
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/soak", description="Try p2pmsg for longer than every run of the tests can.")
-    parser.add_argument("what", choices=("kills", "seeds", "fuzz"))
-    parser.add_argument("count", nargs="?", type=int, metavar="N", help=f"kills ({KILLS}) or seeds ({SEEDS}) to take")
+    parser.add_argument("what", choices=("kills", "seeds", "loss", "fuzz"))
+    parser.add_argument("count", nargs="?", type=int, metavar="N", help=f"kills ({KILLS}), seeds ({SEEDS}) or starts ({STARTS}) to take")
     parser.add_argument("--seed", type=int, help="the first seed, to see a failure again; at random without it")
     options = parser.parse_args()
     seed = secrets.randbelow(10**9) if options.seed is None else options.seed
@@ -32,6 +33,10 @@ def main() -> int:
         from tests.simulation.soak import soak
 
         return 1 if soak(options.count or SEEDS, seed) else 0
+    if options.what == "loss":
+        from tests.soak import loss
+
+        return 0 if loss.run(options.count or STARTS) else 1
     sys.stdout.write(f"{TIMES} times the examples\n")
     sys.stdout.flush()
     return subprocess.run([sys.executable, "-m", "pytest", "-p", "tests.soak.fuzz", "tests/hostile/test_fuzz.py"]).returncode

@@ -8,7 +8,7 @@ from p2pmsg.config import limits
 from p2pmsg.model.addresses import Address, Path
 from p2pmsg.model.ids import AccountId
 from p2pmsg.protocol.messages import Dial
-from p2pmsg.protocol.presence import Presence, Whereabout
+from p2pmsg.protocol.presence import LATELY_S, UNREACHABLE_S, Presence, Whereabout
 
 BOB, CARL = AccountId(b"b" * 32), AccountId(b"c" * 32)
 HERE, THERE = Address("10.0.0.2", 4000), Address("10.0.0.3", 4000)
@@ -99,6 +99,33 @@ def test_who_fell_silent_is_sought_until_he_is_back_or_an_hour_has_passed() -> N
     assert not who.seeking(20.0)
     who.link_closed(BOB, HERE, 30.0, said_goodbye=True)
     assert not who.seeking(31.0)
+
+
+def test_who_is_heard_and_cannot_be_reached() -> None:
+    who = presence()
+    who.sighted(BOB, [HERE], Path.MDNS, 0.0)
+    assert who.unreachable(UNREACHABLE_S - 1) == []
+    assert who.unreachable(UNREACHABLE_S) == [BOB]
+    who.sighted(BOB, [HERE], Path.MDNS, 60.0)
+    assert who.unreachable(60.0) == [BOB]
+    assert who.unreachable(60.0 + LATELY_S + 1) == []  # he has gone
+
+
+def test_who_was_reached_or_refuses_is_not_out_of_reach() -> None:
+    who = presence()
+    who.sighted(BOB, [HERE], Path.MDNS, 0.0)
+    who.link_opened(BOB, HERE, Path.MDNS, 1.0)
+    who.sighted(BOB, [HERE], Path.MDNS, 2.0)
+    who.link_closed(BOB, HERE, 20.0, said_goodbye=False)
+    assert who.unreachable(50.0) == []
+    who.sighted(BOB, [HERE], Path.BEACON, 50.0)
+    assert who.unreachable(70.0) == [BOB]
+    who.poll(70.0)
+    who.dial_ended(BOB, HERE, 70.0, refused=True)
+    assert who.unreachable(71.0) == []
+    who = presence()
+    who.sighted(BOB, [HERE], Path.LAST_KNOWN, 0.0)
+    assert who.unreachable(20.0) == []
 
 
 def test_who_said_goodbye_is_given_time() -> None:

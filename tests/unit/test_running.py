@@ -16,6 +16,9 @@ from p2pmsg.daemon.home import Profile
 from p2pmsg.daemon.notices import Notices
 from p2pmsg.daemon.running import Running
 from p2pmsg.errors import MdnsUnavailable, NotPermitted, SettingsInvalid
+from p2pmsg.model.addresses import Address
+from p2pmsg.model.addresses import Path as Way
+from p2pmsg.protocol import presence
 from p2pmsg.rpc import api
 from tests.unit.nodes import House, moved_in
 from tests.unit.people import Person
@@ -95,6 +98,15 @@ async def test_status_warns(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 async def test_status_warns_of_a_disk_that_fills(monkeypatch: pytest.MonkeyPatch, free_bytes: int, code: list[str]) -> None:
     assert codes(await status(alone(), monkeypatch, free_bytes)) == code
+
+
+async def test_status_warns_of_a_network_that_keeps_devices_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = alone()
+    now = house.node.clock.now()
+    house.node.presence.sighted(BOB.account, [Address("10.0.0.9", 40_000)], Way.MDNS, now - presence.UNREACHABLE_S)
+    found = await status(house, monkeypatch)
+    assert codes(found) == ["devices_apart"]
+    assert found["warnings"][0]["message"].startswith("Heard here and out of reach: Bob. This network keeps devices apart")
 
 
 async def test_status_repeats_what_the_start_has_found() -> None:

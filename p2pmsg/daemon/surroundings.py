@@ -191,7 +191,7 @@ class Surroundings(Listener):
         """Keep where those are whose links opened before this network was known: they are faster than the news of it."""
         wall_ms = self._node.clock.wall_ms()
         linked = [(link.account, self.network_of(link.address), link.address) for link in self._node.linkage if link.channel is not None]
-        there = [(who, network, address) for who, network, address in linked if who in self._node.people.contacts and network]
+        there = [(who, network, address) for who, network, address in linked if who and network and who in self._node.people.contacts]
 
         def job(db: Db) -> None:
             for account, network, address in there:

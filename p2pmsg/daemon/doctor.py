@@ -169,7 +169,7 @@ def _disk(profile: Profile) -> Row:
         free = shutil.disk_usage(folder).free
     except OSError as error:
         return Row("disk", None, f"Its room is not known: {error.strerror}.")
-    said = f"{free // 1_000_000:,} MB are free"
+    said = f"{free / 1e9:.1f} GB are free" if free >= 1e9 else f"{free // 1_000_000} MB are free"
     if free < limits.DISK_REFUSE_BYTES:
         return Row("disk", False, f"{said}: nothing more is stored.", "Free some space.")
     if free < limits.DISK_REFUSE_OTHERS_BYTES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -168,6 +169,12 @@ def test_a_full_disk(profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(doctor.limits, limit, 1 << 60)
         row = doctor._disk(profile)
         assert row.ok is expected and row.hint
+
+
+@pytest.mark.parametrize(("free", "said"), [(83_857_000_000, "83.9 GB are free."), (999_000_000, "999 MB are free.")])
+def test_room_is_said_as_people_say_it(profile: Profile, monkeypatch: pytest.MonkeyPatch, free: int, said: str) -> None:
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10 * free, 9 * free, free))
+    assert doctor._disk(profile).detail.startswith(said[:-1])
 
 
 @pytest.mark.parametrize(

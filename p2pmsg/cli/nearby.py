@@ -58,8 +58,11 @@ def accept(session: Session, id: str) -> None:
     """Compare with who asked, and become contacts, or verified ones. Reads `yes` or `no` from standard input."""
     from p2pmsg.cli.contact import met
 
-    waiting = [] if session.json else session.call("contact.requests")
-    verifies = any(each["kind"] == "verify" and each["id"].startswith(id.lower()) for each in waiting)
+    waiting = [] if session.json else [each for each in session.call("contact.requests") if each["id"].startswith(id.lower())]
+    verifies = any(each["kind"] == "verify" for each in waiting)
+    if len(waiting) == 1 and not waiting[0]["live"] and not verifies:
+        who = text.line(waiting[0]["nickname"])
+        output.note(f"{who} is not there just now: waiting for them to ask again, up to 2 minutes. Ctrl-C ends it.")
     found = session.call("contact.accept", answer=comparing(session), id=id)
     session.show(found, show.contact)
     if verifies:

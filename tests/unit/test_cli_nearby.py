@@ -81,6 +81,14 @@ def test_on_a_terminal_somebody_is_asked(daemon: Daemon, question: Question) -> 
     assert question.lines == ["yes"]
 
 
+def test_who_has_gone_is_waited_for_in_words(daemon: Daemon, question: Question) -> None:
+    for live, said in ((True, False), (False, True)):
+        daemon.script.answers["contact.requests"] = [REQUEST | {"live": live}]
+        done = cli(daemon.home, "contact", "accept", REQUEST["id"][:6], stdin=b"yes\n")
+        assert (b"waiting for them to ask again" in done.stderr) is said
+        assert b"waiting" not in cli(daemon.home, "contact", "accept", REQUEST["id"], "--json", stdin=b"yes\n").stderr
+
+
 def test_what_ends_meanwhile_is_told_before_somebody_types(daemon: Daemon) -> None:
     async def gone(params: object, call: Call) -> Any:
         try:

@@ -16,7 +16,7 @@
     │   ├── AlreadyInitialized, AlreadyRunning, FileExists, InviteExpired, InviteUsed, InviteWithdrawn,
     │   │   InviteRefused, InviteOwn, NameTaken, StorageFull, StorageFailed,
     │   │   StorageBusy, StorageDamaged, DatabaseNewer, CursorTooOld, NotPermitted, HomeUnusable,
-    │   │   SettingsInvalid, ServiceUnavailable, ServiceFailed, VaultLocked, WrongPassphrase, KeyringUnavailable
+    │   │   SettingsInvalid, ServiceUnavailable, ServiceFailed, Blocked, VaultLocked, WrongPassphrase, KeyringUnavailable
     ├── NetworkError                 9
     │   ├── PeerUnreachable, NoNetwork, MdnsUnavailable
     └── PeerMisbehaved                  never shown: closes one link and is counted
@@ -332,6 +332,12 @@ class NotPermitted(Refused):
     """p2pmsg status"""
 
     code = "not_permitted"
+
+
+class Blocked(Refused):
+    """p2pmsg contact unblock NAME, and become contacts again: p2pmsg contact invite"""
+
+    code = "blocked"
 
 
 class VaultLocked(Refused):

@@ -36,6 +36,8 @@ HERE = "p2pmsg.cli.contact"
         "show": f"{HERE}:show_",
         "verify": "p2pmsg.cli.verify:verify",
         "rename": f"{HERE}:rename",
+        "block": f"{HERE}:block",
+        "unblock": f"{HERE}:unblock",
         "remove": f"{HERE}:remove",
     },
 )
@@ -144,6 +146,26 @@ def find(session: Session, name: str) -> None:
 def rename(session: Session, name: str, new: str) -> None:
     """Call a contact by another name; nobody else sees it."""
     session.show(session.call("contact.rename", name=name, new=new), show.contact)
+
+
+@command("block")
+@click.argument("name", type=TEXT)
+def block(session: Session, name: str) -> None:
+    """Fall silent to a contact, as if this machine were gone: nothing of his comes in, nothing goes out. He is not told."""
+    found = session.call("contact.block", name=name)
+    session.show(found, show.contact)
+    if not session.json:
+        output.note(f"{show.name(found)} is blocked. What was said stays: p2pmsg contact remove NAME --history deletes it.")
+
+
+@command("unblock")
+@click.argument("name", type=TEXT)
+def unblock(session: Session, name: str) -> None:
+    """Take a block back. The keys are gone: to talk again, become contacts again."""
+    found = session.call("contact.unblock", name=name)
+    session.show(found, show.contact)
+    if not session.json:
+        output.note(f"{show.name(found)} is not blocked any more. To talk again: p2pmsg contact invite")
 
 
 @command("remove", yes=True)

@@ -122,6 +122,8 @@ SWEEP_ANSWERS = 4
 DNS_SD_AGAIN_S = 5.0
 DNS_SD_EVERY_S = 60.0
 EPOCH_S = 12 * 3600.0
+EPOCH_CROWDED_S = 120.0
+"""An epoch while more contacts need a tag of their own than an announcement has."""
 ANNOUNCE_MIN_S = 60.0
 ANNOUNCE_MAX_S = 900.0
 

@@ -45,6 +45,7 @@ class Announcer:
         self.shown: Announcement | None = None
         """How strangers see this node, or saw it last."""
         self.hints: Hints | None = None
+        self._turn = 0
 
     def attach(self, discovery: Discovery, beacon: Beacon | None = None, hints: Hints | None = None) -> None:
         """Announce by these from now on."""
@@ -94,6 +95,12 @@ class Announcer:
         if self._node.visibility.on:
             self._show()
         _log.info("new epoch on %s, port %d", ", ".join(i.name for i in self.interfaces), self._endpoint.port)
+
+    @property
+    def epoch_s(self) -> float:
+        """How long the present epoch lasts: while those who need a tag of their own take turns, not long."""
+        crowded = len(self._node.presence_keys.lagging()) > limits.TAGS - 1
+        return limits.EPOCH_CROWDED_S if crowded else limits.EPOCH_S
 
     def contacts_changed(self) -> None:
         """There is a new contact: what was announced before by somebody then unknown may be his."""
@@ -149,11 +156,13 @@ class Announcer:
     def _tags(self, nonce: bytes, addresses: bytes) -> bytes:
         """Return 8 tags, shuffled, the unused ones random: their number tells nothing.
 
-        A contact whose HELLO never came may not have mine either: until then the pair's key recognises me.
+        Who may not hold my newest presence key recognises me by the pair's; where there are more of those than tags they take turns.
         """
-        people = self._node.people
-        pending = [contact.pair_key for contact in people.contacts.values() if contact.presence_key is None]
-        tags = [gates.tag(key, nonce, addresses) for key in (people.me.presence_key, *pending)][: limits.TAGS]
+        lagging = [contact.pair_key for contact in self._node.presence_keys.lagging() if contact.pair_key is not None]
+        at = self._turn % max(1, len(lagging))
+        self._turn += limits.TAGS - 1
+        keys = [self._node.people.me.presence_key, *lagging[at:], *lagging[:at]]
+        tags = [gates.tag(key, nonce, addresses) for key in keys[: limits.TAGS]]
         tags += [os.urandom(gates.TAG_BYTES) for _ in range(limits.TAGS - len(tags))]
         random.SystemRandom().shuffle(tags)
         return b"".join(tags)

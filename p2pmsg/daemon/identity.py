@@ -19,9 +19,9 @@ from p2pmsg.config import limits
 from p2pmsg.crypto import chain, desktop, gates, kem, signing, vault, words
 from p2pmsg.daemon import home
 from p2pmsg.daemon.home import Profile
-from p2pmsg.daemon.load import PRESENCE_KEY
 from p2pmsg.daemon.lock import Lock
 from p2pmsg.daemon.names import check_own_name
+from p2pmsg.daemon.presence_keys import PRESENCE_KEY
 from p2pmsg.errors import AlreadyInitialized, FileExists, HomeUnusable, InvalidName, file_faults
 from p2pmsg.model.accounts import ChainLink
 from p2pmsg.model.events import Conversation, ConversationKind, Kind, Tip

@@ -20,7 +20,7 @@ from p2pmsg.protocol.knowledge import Knowledge
 from p2pmsg.protocol.links import Opened
 from p2pmsg.protocol.messages import BYE, LIMIT, REFUSED, CompareStrings, Peering
 from p2pmsg.protocol.proofs import ChainReader
-from p2pmsg.protocol.wire import Ack, Check, Checked, Events, Have, Hello, Hint, Message, Verify, Want
+from p2pmsg.protocol.wire import Ack, Check, Checked, Events, Have, Hello, Hint, Message, PresenceKey, Verify, Want
 from p2pmsg.storage import people as people_store
 from p2pmsg.storage.cipher import Db
 
@@ -137,6 +137,7 @@ class LinkEvents:
         if hello.presence_number >= contact.presence_number:
             contact = replace(contact, presence_key=hello.presence_key, presence_number=hello.presence_number)
         node.people.contacts[peering.account] = replace(contact, last_seen_ms=wall)
+        node.presence_keys.holds(contact, hello.holds)
         network = node.network(link.address)
         if contact.presence_key != known_key:
             node.clock.call_soon(node.recognises_more)
@@ -205,6 +206,8 @@ class LinkEvents:
                 self._node.checks.answered(link.number, message)
             case Verify():
                 self._node.verifying.received(link.number, message)
+            case PresenceKey():
+                self._node.presence_keys.received(link.number, message)
             case Hello():
                 raise PeerMisbehaved("a second HELLO")
         self._node.wake()
@@ -248,5 +251,6 @@ class LinkEvents:
             me.presence_key,
             me.presence_number,
             over=node.links.over(device),
+            holds=node.presence_keys.held(account) if (account := node.people.account_of(device)) is not None else 0,
         )
         return wire.encode(hello)[1]

@@ -199,6 +199,13 @@ class Linkage:
             link.connection.close(code)
             self._ended(link, code)
 
+    def abandon(self, number: LinkNumber) -> None:
+        """Leave a link without a word, as if the cable were pulled; the node hears of it at once."""
+        link = self._links.pop(number, None)
+        if link is not None:
+            link.connection.abandon()
+            self._ended(link, None)
+
     def fault(self, number: LinkNumber, fault: PeerMisbehaved) -> None:
         """A peer broke the rules on an open link: this link ends, nothing else is harmed."""
         link = self._links.get(number)

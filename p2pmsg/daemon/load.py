@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from p2pmsg.daemon.contacts import Contacts
 from p2pmsg.daemon.people import Me, People
+from p2pmsg.daemon.presence_keys import PRESENCE_KEY
 from p2pmsg.errors import StorageDamaged
 from p2pmsg.storage import doors
 from p2pmsg.storage import log as log_store
 from p2pmsg.storage import people as people_store
 from p2pmsg.storage.cipher import Db
-
-PRESENCE_KEY = "presence_key"
-"""The travelling setting that holds [key, number]."""
 
 
 def load_people(db: Db) -> People:

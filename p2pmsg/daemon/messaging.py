@@ -12,7 +12,7 @@ from p2pmsg.config.settings import Settings
 from p2pmsg.daemon import names, objects
 from p2pmsg.daemon.node import Node
 from p2pmsg.daemon.objects import Json
-from p2pmsg.errors import EmptyText, InvalidText, MessageNotFound, TextTooLong, UsageError
+from p2pmsg.errors import Blocked, EmptyText, InvalidText, MessageNotFound, TextTooLong, UsageError
 from p2pmsg.model.events import Conversation, Event
 from p2pmsg.model.ids import DeviceId, EventId
 from p2pmsg.protocol.bodies import ReadBody, ReadEntry, TextBody
@@ -42,7 +42,9 @@ class Messaging:
         check_text(params.text)
         if params.key is not None and not 0 < len(params.key) <= _KEY_CHARACTERS:
             raise UsageError(f"A key has 1 to {_KEY_CHARACTERS} characters.", hint="p2pmsg send --key KEY NAME TEXT")
-        conversation, _ = names.find_conversation(self._node.people, params.target)
+        conversation, contact = names.find_conversation(self._node.people, params.target)
+        if contact is not None and contact.blocked:
+            raise Blocked(f"You have blocked {contact.shown}: nothing is sent.")
         row = await self._write(conversation, params.text, params.key)
         return await self._wait(row, params.wait, params.timeout_s)
 

@@ -22,6 +22,7 @@ from p2pmsg.daemon.keeping import Keeping
 from p2pmsg.daemon.link_events import LinkEvents
 from p2pmsg.daemon.linkage import Joining, Link, Linkage
 from p2pmsg.daemon.people import People
+from p2pmsg.daemon.presence_keys import PresenceKeys
 from p2pmsg.daemon.verifying import Verifying
 from p2pmsg.daemon.visibility import Visibility
 from p2pmsg.errors import NotPermitted
@@ -66,6 +67,7 @@ class Node:
         self.visibility = Visibility(self)
         self.checks = Checks(self)
         self.verifying = Verifying(self)
+        self.presence_keys = PresenceKeys(self)
         self.old_copy = False
         self.storage_error: Exception | None = None
         """Why what a peer gave could not be stored last time; None once it could."""
@@ -101,8 +103,9 @@ class Node:
         for logs in tips.values():
             for tip in (tip for ends in logs.values() for tip in ends):
                 self.adopt(tip.hlc, wall)
-        for account in self.people.contacts:
-            self.presence.contact_added(account, now)
+        for account, contact in self.people.contacts.items():
+            if not contact.blocked:
+                self.presence.contact_added(account, now)
         self.wake()
 
     def stop(self) -> None:
@@ -212,6 +215,12 @@ class Node:
             self.checks.sighted(account, path)
             self.presence.sighted(account, hosts, path, self.clock.now())
             self.wake()
+
+    def leave(self, link: Link) -> None:
+        """End a link by an address of mine that is gone: its other end may not hear of it, and the contact is sought anew at once."""
+        self.close(link.number, BYE)
+        if link.account is not None:
+            self.presence.moved(link.account, self.clock.now())
 
     def network_returned(self) -> None:
         """The network may be there again, or be another one: who is away is dialled now, also where a dial is under way unheard."""
@@ -323,6 +332,13 @@ class Node:
             wall = self.clock.wall_ms()
             job = partial(feed_store.record, change=ChangeType.CONTACT, payload=payload, now_ms=wall)
             self.storage.submit(job, lambda result: self.wake(feed=True))
+
+    def shut_out(self, account: AccountId) -> None:
+        """A contact was blocked in storage: for him it is as if my cable were pulled. Nobody of that account is dialled any more."""
+        self.presence.contact_removed(account)
+        for link in self.linkage:
+            if account in (link.account, link.peering.account if link.peering is not None else None):
+                self.linkage.abandon(link.number)
 
     def forget_contact(self, account: AccountId) -> None:
         """A contact was removed in storage: links end, nobody of that account is dialled or recognised any more."""

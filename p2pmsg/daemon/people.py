@@ -107,7 +107,7 @@ class People:
         """Return the contact under whose presence key, or whose and my pair key, an announcement is tagged."""
         present = {tags[at : at + gates.TAG_BYTES] for at in range(0, len(tags), gates.TAG_BYTES)}
         for account, contact in self.contacts.items():
-            keys = (contact.presence_key, contact.pair_key)
+            keys = () if contact.blocked else (contact.presence_key, contact.pair_key)
             if any(key is not None and gates.tag(key, nonce, addresses) in present for key in keys):
                 return account
         return None

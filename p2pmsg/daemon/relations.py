@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -39,6 +39,7 @@ from p2pmsg.storage.cipher import Db
 from p2pmsg.storage.doors import InviteRow
 from p2pmsg.storage.worker import Worker
 
+Redraw = Callable[[], Awaitable[None]]
 _AGAIN_S = 1.0
 _PATIENCE_S = 30.0
 
@@ -46,11 +47,13 @@ _PATIENCE_S = 30.0
 class Relations:
     """The methods `contact.…` of the local API."""
 
-    def __init__(self, node: Node, worker: Worker, announcer: Announcer, endpoint: Endpoint) -> None:
+    def __init__(self, node: Node, worker: Worker, announcer: Announcer, endpoint: Endpoint, redraw_port: Redraw) -> None:
+        """`redraw_port` makes this node be found at another port, and nowhere else."""
         self._node = node
         self._worker = worker
         self._announcer = announcer
         self._endpoint = endpoint
+        self._redraw_port = redraw_port
 
     # -- invites
 
@@ -151,12 +154,28 @@ class Relations:
         await say(self._node, found, name=name)
         return objects.contact(self._node, people.contacts[found.account])
 
+    async def block(self, params: api.ContactBlock) -> Json:
+        """Fall silent to somebody, as if my cable were pulled; the others find me at another port. Twice is once."""
+        node, found = self._node, names.find_contact(self._node.people, params.name)
+        if not found.blocked:
+            await say(node, found, blocked=True)
+            await self._redraw_port()
+        return objects.contact(node, node.people.contacts[found.account])
+
+    async def unblock(self, params: api.ContactUnblock) -> Json:
+        """Take it back. The key is gone: to talk again both become contacts again."""
+        node, found = self._node, names.find_contact(self._node.people, params.name)
+        if found.blocked:
+            await say(node, found, blocked=False)
+        return objects.contact(node, node.people.contacts[found.account])
+
     async def remove(self, params: api.ContactRemove) -> Json:
         """Part: the pair's key goes at once, the link ends, what was said stays unless `history`: then it goes on all my devices."""
         node = self._node
         found = names.find_contact(node.people, params.name)
         shown = objects.contact(node, found)
         await say(node, found, removed=True, history=params.history)
+        self._announcer.new_epoch()
         return shown | {"online": False}
 
 

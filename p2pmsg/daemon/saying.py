@@ -23,24 +23,31 @@ async def say(
     *,
     name: str | None = None,
     verified_by: VerifiedBy | None = None,
+    blocked: bool | None = None,
     removed: bool = False,
     history: bool = False,
 ) -> None:
     """Write it, and take it on in memory once it is stored. What is None stays as it is; `history` deletes what was said, too.
 
+    Who is blocked or removed loses the pair's keys, and I get a new presence key: he recognises me no more.
+
     Raises:
         ContactNotFound: he was removed meanwhile. NotPermitted: this is an old copy. StorageFull.
     """
-    account = contact.account
+    account, presence = contact.account, node.presence_keys.next()
 
     def job(db: Db) -> tuple[Any, ...]:
         current = people_store.contact(db, account)
         if current is None:
             raise ContactNotFound(f"{contact.shown} is no contact any more.")
-        current = _changed(current, name, verified_by)
+        current = _changed(current, name, verified_by, blocked)
         events = [node.write(db, node.people.own(), _body(current, removed))]
+        if blocked or removed:
+            events.append(node.write(db, node.people.own(), presence))
         if removed:
             people_store.forget(db, account)
+        elif blocked:
+            people_store.shut_out(db, account)
         if history:
             gone = erasing.everything(db, node.people.direct(account).id)
             events += [node.write(db, node.people.own(), deletion) for deletion in gone]
@@ -51,15 +58,21 @@ async def say(
         if removed:
             node.forget_contact(account)
         elif (known := node.people.contacts.get(account)) is not None:
-            node.people.contacts[account] = _changed(known, name, verified_by)
+            node.people.contacts[account] = _changed(known, name, verified_by, blocked)
             node.contact_changed(account)
+        if blocked:
+            node.shut_out(account)
+        if blocked or removed:
+            node.presence_keys.renewed(presence)
 
     await node.run_write(job, then=then)
 
 
-def _changed(contact: Contact, name: str | None, verified_by: VerifiedBy | None) -> Contact:
+def _changed(contact: Contact, name: str | None, verified_by: VerifiedBy | None, blocked: bool | None) -> Contact:
     if verified_by is not None:
         contact = replace(contact, trust=Trust.VERIFIED, verified_by=verified_by)
+    if blocked is not None:
+        contact = replace(contact, blocked=blocked, pair_key=None if blocked else contact.pair_key)
     return replace(contact, name=name or contact.name)
 
 
@@ -73,4 +86,5 @@ def _body(contact: Contact, removed: bool) -> ContactBody:
         pair_key=contact.pair_key,
         via=None,
         removed=removed,
+        blocked=contact.blocked,
     )

@@ -148,7 +148,7 @@ class _Daemon:
         node.recognises_more = announcer.contacts_changed
         await ways.start(tasks)
         surroundings.start(tasks)
-        api = Api(self._profile, settings, node, worker, announcer, endpoint, self._started_at, warnings)
+        api = Api(self._profile, settings, node, worker, announcer, endpoint, self._started_at, warnings, surroundings.redraw_port)
         api.running.socket = self._entrance.socket
         following = self._follow_settings(api, surroundings, ways)
         aside = (tasks.create_task(api.deleting.keep_clean(), name="retention"), tasks.create_task(api.notices.run(), name="notices"))

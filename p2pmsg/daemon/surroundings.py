@@ -19,7 +19,6 @@ from p2pmsg.model.addresses import Address, Interface, Path
 from p2pmsg.network import dnssd, interfaces
 from p2pmsg.network.discovery import Listener
 from p2pmsg.network.endpoint import ANYWHERE, LOOPBACK, Endpoint
-from p2pmsg.protocol.messages import BYE
 from p2pmsg.storage import people as people_store
 from p2pmsg.storage.cipher import Db
 from p2pmsg.storage.worker import Worker
@@ -91,6 +90,17 @@ class Surroundings(Listener):
             now_ms = self._node.clock.wall_ms()
             await self._worker.run(lambda db: people_store.set_network_port(db, network, bound, now_ms))
 
+    async def redraw_port(self) -> None:
+        """Be found at another port from now on, also after a restart; a port that is configured stays. A new epoch follows.
+
+        Raises: OSError: no other port is to be had.
+        """
+        if not self._settings.listen_port:
+            network, now_ms = self._home_network(), self._node.clock.wall_ms()
+            port = await self._endpoint.redraw(LOOPBACK if self._only_loopback() else ANYWHERE)
+            await self._worker.run(lambda db: people_store.set_network_port(db, network, port, now_ms))
+        self._announcer.new_epoch()
+
     def start(self, tasks: asyncio.TaskGroup) -> None:
         """Begin to follow changes, and dial whom we met here before."""
         self._tasks = tasks
@@ -150,14 +160,12 @@ class Surroundings(Listener):
             if local is None or local in hosts or (link.connection.dialled and interfaces.on_link(link.address, here)):
                 continue
             _log.info("link %d is left: %s is no address of this machine any more", link.number, local)
-            self._node.close(link.number, BYE)
-            if link.account is not None:
-                self._node.presence.moved(link.account, self._node.clock.now())
+            self._node.leave(link)
 
     async def _follow(self) -> None:
         while True:
             try:
-                async with asyncio.timeout(limits.EPOCH_S if self.problem is None else AGAIN_S):
+                async with asyncio.timeout(AGAIN_S if self.problem is not None else self._announcer.epoch_s):
                     await self._moved.wait()
             except TimeoutError:
                 if self.problem is None:

@@ -93,11 +93,13 @@ class Contact:
     nickname: str
     trust: Trust
     verified_by: str | None
-    pair_key: bytes = field(repr=False)
-    """The newest key from which the pair's gate key is made."""
+    pair_key: bytes | None = field(repr=False)
+    """The newest key from which the pair's gate key is made; None once he was blocked, until we become contacts again."""
     presence_key: bytes | None = field(default=None, repr=False)
     """Recognises the contact's announcements; None until the first HELLO."""
     presence_number: int = 0
+    holds: int = 0
+    """The number of my presence key that he is known to hold; 0: nobody knows."""
     alert: str | None = None
     blocked: bool = False
     last_seen_ms: int | None = None

@@ -148,6 +148,12 @@ class Connection:
             self._closed = True
             self._hang_up(code)
 
+    def abandon(self) -> None:
+        """Say nothing any more, and hear nothing: to its peer it is as if the cable were pulled. No callback follows."""
+        self._closed = True
+        self._output.clear()
+        self._leave()
+
     def refuse(self) -> None:
         """End the link as every fault before WELCOME ends: 0x100 at the next tick, whatever it was. No callback follows."""
         if not self._closed:

@@ -47,6 +47,8 @@ class Endpoint:
         self._numbers = itertools.count(1)
         self._sockets: list[UdpSocket] = []
         self._retired: list[UdpSocket] = []
+        self._silent: list[UdpSocket] = []
+        """Of the retired ones those that are kept without links."""
         self._by_cid: dict[bytes, Connection] = {}
         self._cids: dict[Connection, set[bytes]] = {}
         self._half_open_hosts: dict[Connection, str] = {}
@@ -81,6 +83,21 @@ class Endpoint:
         self._close_unused()
         return self.port
 
+    async def redraw(self, hosts: Sequence[str]) -> int:
+        """Draw another port, and return it. The sockets of before serve the links they have; to all others they stay silent.
+
+        They stay open after their last link, too: where no socket is, the system says so.
+
+        Raises: OSError: none is to be had; all stays as it was.
+        """
+        before = list(self._sockets)
+        self._silent += before
+        try:
+            return await self.bind(hosts)
+        except OSError:
+            self._silent = [own for own in self._silent if own not in before]
+            raise
+
     def dial(self, address: Address, *, redial: bool = False) -> Connection:
         """Begin a connection; `connection_ready` or `connection_lost` follows within `handshake_timeout_s`, later than this call.
 
@@ -111,7 +128,7 @@ class Endpoint:
             connection.part()
         for own in (*self._sockets, *self._retired):
             own.close()
-        self._sockets, self._retired = [], []
+        self._sockets, self._retired, self._silent = [], [], []
 
     # -- what connections ask
 
@@ -254,11 +271,12 @@ class Endpoint:
             own.close()
         self._sockets = [s for s in self._sockets if s not in in_the_way]
         self._retired = [s for s in self._retired if s not in in_the_way]
+        self._silent = [s for s in self._silent if s not in in_the_way]
         return [c for c in self._cids if c.outlet.socket in in_the_way]
 
     def _close_unused(self) -> None:
         used = {connection.outlet.socket for connection in self._cids}
-        for own in [s for s in self._retired if s not in used]:
+        for own in [s for s in self._retired if s not in used and s not in self._silent]:
             own.close()
             self._retired.remove(own)
 

@@ -45,10 +45,12 @@ class ContactBody(Struct, array_like=True, frozen=True):
     nickname: str
     trust: Literal["unverified", "invited", "verified"]
     verified_by: Literal["invite", "sas", "number"] | None
-    pair_key: Id32
+    pair_key: Id32 | None
+    """None where there is no key any more: he was blocked, and nothing has been agreed on since."""
     via: Literal["invite_mine", "invite_theirs", "nearby"] | None
     """Set where this event makes the contact (again): whose invite it was, or that the two compared strings."""
     removed: bool = False
+    blocked: bool = False
 
 
 class SettingBody(Struct, array_like=True, frozen=True):

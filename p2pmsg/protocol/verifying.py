@@ -36,7 +36,7 @@ class Verification:
     """One side of it. `strings` is set once there is something to compare; `agreed` once both have said yes; `over` once one said no."""
 
     def __init__(self, *, asks: bool, x: bytes, mine: AccountId, theirs: AccountId, nonce: bytes) -> None:
-        """`x` is the link's id, of 32 bytes; `nonce` is 32 fresh random bytes."""
+        """`x` is the link's id; `nonce` is 32 fresh random bytes."""
         self.strings: Strings | None = None
         self.over = False
         self._asks, self._x, self._nonce = asks, x, nonce

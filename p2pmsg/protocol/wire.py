@@ -58,6 +58,7 @@ class FrameType(IntEnum):
     CHECK = 21
     CHECKED = 22
     VERIFY = 23
+    PRESENCE = 24
 
 
 PLAIN: Final = frozenset({FrameType.GATE, FrameType.READY, FrameType.PROVE, FrameType.COMMIT, FrameType.NONCE, FrameType.REVEAL})
@@ -150,6 +151,8 @@ class Hello(Struct, array_like=True, frozen=True):
     flags: Count = 0
     over: Annotated[list[Bytes8], Meta(max_length=limits.LINKS_OVER)] = []
     """Ids of the sender's last links with the receiving device that have ended for him, whatever the receiver has heard of that."""
+    holds: Count = 0
+    """The number of the receiver's presence key that the sender has stored; 0: none."""
 
 
 class LogClaims(Struct, array_like=True, frozen=True):
@@ -243,7 +246,15 @@ class Verify(Struct, array_like=True, frozen=True):
     data: Annotated[bytes, Meta(max_length=32)]
 
 
-Message = Hello | Have | Want | Events | Ack | Hint | Check | Checked | Verify
+class PresenceKey(Struct, array_like=True, frozen=True):
+    """The sender's presence key is another one now; and which of the receiver's he has stored. The answer to a newer one is the same."""
+
+    key: Id32
+    number: Count
+    holds: Count
+
+
+Message = Hello | Have | Want | Events | Ack | Hint | Check | Checked | Verify | PresenceKey
 _TYPES: Final[dict[int, type[Message]]] = {
     FrameType.HELLO: Hello,
     FrameType.HAVE: Have,
@@ -254,6 +265,7 @@ _TYPES: Final[dict[int, type[Message]]] = {
     FrameType.CHECK: Check,
     FrameType.CHECKED: Checked,
     FrameType.VERIFY: Verify,
+    FrameType.PRESENCE: PresenceKey,
 }
 _NUMBERS: Final = {kind: number for number, kind in _TYPES.items()}
 _DECODERS: Final[dict[int, msgspec.msgpack.Decoder[Any]]] = {number: msgspec.msgpack.Decoder(kind) for number, kind in _TYPES.items()}

@@ -204,6 +204,18 @@ class ContactRename(Params):
     new: str
 
 
+class ContactBlock(Params):
+    """Fall silent to a contact: his links end without a word, and nothing of his comes in. Nobody tells him."""
+
+    name: str
+
+
+class ContactUnblock(Params):
+    """Take that back; to talk again both become contacts again, by an invite or nearby."""
+
+    name: str
+
+
 class ContactRemove(Params):
     """Remove a contact, and what was said if `history`."""
 
@@ -304,6 +316,8 @@ METHODS: dict[str, type[Params]] = {
     "contact.show": ContactShow,
     "contact.verify": ContactVerify,
     "contact.rename": ContactRename,
+    "contact.block": ContactBlock,
+    "contact.unblock": ContactUnblock,
     "contact.remove": ContactRemove,
     "peers": Peers,
     "send": Send,

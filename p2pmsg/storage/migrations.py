@@ -130,3 +130,13 @@ def m0005_deletions(db: Db) -> None:
             id BLOB NOT NULL, PRIMARY KEY (conversation, device, seq, id)) STRICT, WITHOUT ROWID""",
         "CREATE TABLE doomed (event INTEGER PRIMARY KEY REFERENCES event) STRICT",
     )
+
+
+@MIGRATIONS()
+def m0006_blocks(db: Db) -> None:
+    """Who is blocked, and which of my presence keys each contact holds: a new one follows each block."""
+    _create(
+        db,
+        "ALTER TABLE contact ADD COLUMN blocked INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE acquaintance ADD COLUMN holds INTEGER NOT NULL DEFAULT 0",
+    )

@@ -124,31 +124,44 @@ def set_presence(db: Db, account: AccountId, key: bytes, number: int) -> None:
     )
 
 
-def forget(db: Db, account: AccountId) -> None:
-    """Drop what only this device keeps of somebody: gates, invites he used, addresses, presence key. Log and chain stay."""
+def set_holds(db: Db, account: AccountId, number: int) -> None:
+    """Keep which of my presence keys a contact has said to hold."""
+    _note(db, account, "holds", number)
+
+
+def shut_out(db: Db, account: AccountId) -> None:
+    """Drop what would let somebody in, or have him dialled: gates, retired ones too, invites he used, addresses."""
     number = numbers.number_of_account(db, account)
     db.execute("DELETE FROM gate WHERE spent_by = ?", (number,))
-    for table in ("gate", "last_known", "acquaintance"):
+    for table in ("gate", "last_known"):
         db.execute(f"DELETE FROM {table} WHERE account = ?", (number,))
 
 
+def forget(db: Db, account: AccountId) -> None:
+    """Drop what only this device keeps of somebody: gates, invites he used, addresses, presence key. Log and chain stay."""
+    shut_out(db, account)
+    db.execute("DELETE FROM acquaintance WHERE account = ?", (numbers.number_of_account(db, account),))
+
+
 _CONTACT = """SELECT a.id, c.name, coalesce(k.nickname, c.nickname), c.trust, c.verified_by, c.pair_key, k.presence_key,
-    coalesce(k.presence_number, 0), k.alert, k.last_seen_ms
+    coalesce(k.presence_number, 0), coalesce(k.holds, 0), k.alert, c.blocked, k.last_seen_ms
 FROM contact c JOIN account a ON a.number = c.account LEFT JOIN acquaintance k ON k.account = c.account WHERE c.removed = 0"""
 
 
 def _contact(row: Sequence[Any]) -> Contact:
-    account, name, nickname, trust, verified_by, pair_key, presence_key, presence_number, alert, last_seen_ms = row
+    account, name, nickname, trust, verified_by, pair_key, presence_key, presence_number, holds, alert, blocked, last_seen_ms = row
     return Contact(
         account=account,
         name=name,
         nickname=nickname,
         trust=Trust(trust),
         verified_by=verified_by,
-        pair_key=pair_key,
+        pair_key=pair_key or None,
         presence_key=presence_key,
         presence_number=presence_number,
+        holds=holds,
         alert=alert,
+        blocked=bool(blocked),
         last_seen_ms=last_seen_ms,
     )
 

@@ -193,10 +193,10 @@ class View:
             line = None if line_deleted else system_line(body)
             self._line(event, self._direct(AccountId(body.account)), line, system=True)
         self._db.execute(
-            """INSERT INTO contact (account, position, tie, name, nickname, trust, verified_by, pair_key, removed)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (account) DO UPDATE SET position = excluded.position, tie = excluded.tie,
+            """INSERT INTO contact (account, position, tie, name, nickname, trust, verified_by, pair_key, removed, blocked)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (account) DO UPDATE SET position = excluded.position, tie = excluded.tie,
                 name = excluded.name, nickname = excluded.nickname, trust = excluded.trust, verified_by = excluded.verified_by,
-                pair_key = excluded.pair_key, removed = excluded.removed
+                pair_key = excluded.pair_key, removed = excluded.removed, blocked = excluded.blocked
             WHERE (excluded.position, excluded.tie) > (contact.position, contact.tie)""",
             (
                 account,
@@ -206,8 +206,9 @@ class View:
                 body.nickname,
                 body.trust,
                 body.verified_by,
-                body.pair_key,
+                body.pair_key or b"",
                 body.removed,
+                body.blocked,
             ),
         )
         if body.removed and self._db.execute("SELECT 1 FROM contact WHERE account = ? AND removed = 1", (account,)).fetchone():

@@ -79,13 +79,14 @@ def played(namespaces_work: None, request: pytest.FixtureRequest) -> Iterator[Ca
     """
     tests = [item for item in request.session.items if isinstance(item, pytest.Function) and item.module is request.module]
     plays = [test.callspec.params["play"] for test in tests if hasattr(test, "callspec")]
+    nodes = getattr(request.module, "NODES", 2)
     with ThreadPoolExecutor(min(len(plays), AT_ONCE)) as stages:
-        ends = {play: stages.submit(_perform, play) for play in plays}
+        ends = {play: stages.submit(_perform, play, nodes) for play in plays}
         yield lambda play: ends[play].result()
 
 
-def _perform(play: Play) -> None:
-    with Scene(2) as here:
+def _perform(play: Play, nodes: int) -> None:
+    with Scene(nodes) as here:
         play(here)
 
 

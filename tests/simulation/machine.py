@@ -10,8 +10,9 @@ from p2pmsg.config import limits
 from p2pmsg.crypto import gates
 from p2pmsg.daemon.announcer import Announcer
 from p2pmsg.daemon.linkage import Joining
-from p2pmsg.daemon.load import PRESENCE_KEY, invite_ends, load_people
+from p2pmsg.daemon.load import invite_ends, load_people
 from p2pmsg.daemon.node import Node
+from p2pmsg.daemon.presence_keys import PRESENCE_KEY
 from p2pmsg.errors import InviteExpired, P2pmsgError, StorageFull
 from p2pmsg.model.addresses import Address, Interface, Path
 from p2pmsg.model.events import Conversation, ConversationKind, Event, Kind, Tip
@@ -213,7 +214,7 @@ class Machine:
         self.db = db
 
     def move(self, host: str) -> None:
-        """Get another address: links die without a word, a new epoch is announced."""
+        """Get another address: links die without a word and are left, a new epoch is announced."""
         self.host = host
         if self.process is not None:
             endpoint = self.process.endpoint
@@ -223,6 +224,8 @@ class Machine:
             del network.endpoints[endpoint.host]
             endpoint.host = host
             network.endpoints[host] = endpoint
+            for link in self.node.linkage:
+                self.node.leave(link)
             self.process.announcer.interfaces_changed((Interface("sim0", 2, ((host, 16),), ()),))
             self.process.node.presence.network_changed(list(self.node.people.contacts), self.process.clock.now())
             self.process.node.wake()

@@ -202,6 +202,12 @@ class Connection:
             self.closed = True
             self._hang_up(code)
 
+    def abandon(self) -> None:
+        """Fall silent: the peer finds out by itself."""
+        self.closed = self.gone = True
+        self._output.clear()
+        self.pipe.cut_off(whole=True)
+
     def refuse(self) -> None:
         if not self.closed:
             self.closed = True

@@ -14,9 +14,10 @@ from p2pmsg.config.settings import Settings
 from p2pmsg.crypto import gates
 from p2pmsg.daemon.announcer import Announcer
 from p2pmsg.daemon.clock import LoopClock
-from p2pmsg.daemon.load import PRESENCE_KEY, load_people
+from p2pmsg.daemon.load import load_people
 from p2pmsg.daemon.messaging import Messaging
 from p2pmsg.daemon.node import Node
+from p2pmsg.daemon.presence_keys import PRESENCE_KEY
 from p2pmsg.errors import PeerMisbehaved
 from p2pmsg.model.addresses import Address, Interface, Path
 from p2pmsg.model.ids import LinkNumber
@@ -50,6 +51,7 @@ class Wire:
     now: Callable[[], float] = lambda: 0.0
     closed: int | None = None
     refused: bool = False
+    abandoned: bool = False
     proven: bool = False
     compares: bool = False
     reader: FrameReader = field(default_factory=FrameReader)
@@ -64,7 +66,7 @@ class Wire:
 
     @property
     def over(self) -> bool:
-        return self.closed is not None or self.refused
+        return self.closed is not None or self.refused or self.abandoned
 
     def write(self, data: bytes) -> None:
         if self.over:
@@ -94,6 +96,9 @@ class Wire:
         self.closed = code
         if self.peer is not None:
             asyncio.get_running_loop().call_soon(self.peer.lose, code)
+
+    def abandon(self) -> None:
+        self.abandoned = True
 
     def refuse(self) -> None:
         self.refused = True
@@ -163,6 +168,7 @@ class House:
         self.node.network = lambda address: "home"
         self.announcer = Announcer(self.node, self.endpoint)  # type: ignore[arg-type]
         self.announcer.interfaces = (NETWORK,)
+        self.redrawn = 0
 
     def start(self) -> House:
         self.node.start(ranges.tips(self.shelf.db))
@@ -198,6 +204,10 @@ class House:
             while not holds():
                 await changed.wait()
                 changed.clear()
+
+    async def redraw_port(self) -> None:
+        """Counts: there are no ports here."""
+        self.redrawn += 1
 
     def linked(self, other: House) -> bool:
         return bool(self.node.links.of_account(other.who.account))

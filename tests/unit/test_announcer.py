@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -175,3 +176,24 @@ async def test_a_link_local_address_is_tried_on_every_interface_that_has_ipv6() 
     assert scoped(Address("FE80::9", 1), (LO, ETH, plain)) == [Address("FE80::9", 1, 2)]
     assert scoped(Address("fe80::9", 1), (plain,)) == []
     assert scoped(Address("fd00::9", 1), (ETH,)) == [Address("fd00::9", 1)] == scoped(Address("fd00::9", 1), ())
+
+
+async def test_more_laggards_than_tags_take_turns_in_short_epochs() -> None:
+    crowd = [Person(f"Friend {number}") for number in range(20)]
+    made, radio = House(ANN, shelf=moved_in(ANN, *crowd)).start(), Radio()
+    made.announcer.interfaces = (ETH,)
+    made.announcer.attach(radio)  # type: ignore[arg-type]
+    people = made.node.people
+    for number, account in enumerate(list(people.contacts)):
+        people.contacts[account] = replace(people.contacts[account], pair_key=seeded(f"pair {number}"))
+    people.me = replace(people.me, presence_number=2)
+    seen = set()
+    for _ in range(3):
+        made.announcer.new_epoch()
+        nonce, _, addresses, tags = radio.said[-1]
+        seen |= {n for n in range(20) if gates.tag(seeded(f"pair {n}"), nonce, addresses) in tags}
+    assert seen == set(range(20))
+    assert made.announcer.epoch_s == limits.EPOCH_CROWDED_S
+    for account in list(people.contacts):
+        people.contacts[account] = replace(people.contacts[account], holds=2)
+    assert made.announcer.epoch_s == limits.EPOCH_S

@@ -334,6 +334,22 @@ async def test_old_port_serves_its_links_and_answers_nobody_new() -> None:
         assert all(own.closed for own in retired) and not bob.endpoint._retired
 
 
+async def test_a_port_that_was_left_stays_silent_also_without_links() -> None:
+    async with linked(QUICK) as (ann, bob, mine, theirs):
+        old = bob.endpoint.port
+        assert await bob.endpoint.redraw(LOOPBACK) != old
+        mine.write(frame(b"by the old port"))
+        assert (await bob.frames.get()).body == b"by the old port"
+        theirs.abandon()
+        mine.write(frame(b"to nobody"))
+        ann.endpoint.dial(Address("127.0.0.1", old))
+        for _ in range(2):
+            assert (await ann.lost.get())[1] is None
+        assert [(own.port, own.closed) for own in bob.endpoint._retired][:1] == [(old, False)]
+        ann.dial(bob)
+        await bob.ready.get()
+
+
 async def test_links_go_on_where_the_same_port_is_bound_wider() -> None:
     async with linked() as (ann, bob, mine, theirs):
         port = bob.endpoint.port

@@ -191,7 +191,7 @@ async def test_a_contact_removed_during_the_handshake_gets_no_link() -> None:
     end = dialler(visit.bob, ANN, visit.gate, knowledge(visit.bob, [visit.gate], ANN.links))
     visit.wire.take(end.start())
     answer = end.feed(visit.wire.taken())
-    relations = Relations(house.node, house.storage, house.announcer, house.endpoint)  # type: ignore[arg-type]
+    relations = Relations(house.node, house.storage, house.announcer, house.endpoint, house.redraw_port)  # type: ignore[arg-type]
     await relations.remove(api.ContactRemove(name="Bob"))
     await visit.carry(end, answer)
     await settle()
@@ -211,7 +211,7 @@ async def test_a_fault_of_the_disk_while_a_link_is_proven_ends_it() -> None:
 
 async def test_contacts_who_use_an_invite_once_more_both_know_by_hello_that_the_new_key_is_held() -> None:
     async with neighbours(ANN, bob_who := Person("Bob")) as (ann, bob):
-        relations = [Relations(each.node, each.storage, each.announcer, each.endpoint) for each in (ann, bob)]  # type: ignore[arg-type]
+        relations = [Relations(each.node, each.storage, each.announcer, each.endpoint, each.redraw_port) for each in (ann, bob)]  # type: ignore[arg-type]
         made = await relations[0].invite(api.ContactInvite())
         await relations[1].add(api.ContactAdd(invite=made["invite"], timeout_s=2.0))
         await settle()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from p2pmsg.crypto import gates
-from p2pmsg.daemon.load import PRESENCE_KEY, invite_ends, load_people
+from p2pmsg.daemon.load import invite_ends, load_people
+from p2pmsg.daemon.presence_keys import PRESENCE_KEY
 from p2pmsg.errors import NotInitialized, StorageDamaged
 from p2pmsg.model.gates import Ended, Purpose
 from p2pmsg.protocol.bodies import SettingBody, TextBody

@@ -189,4 +189,4 @@ def test_messages() -> None:
     assert read["want"] == [[[direct, older, tip]]]
     assert read["events"] == [[[of("event", which, part) for part in ("header", "signature", "body")] for which in ("first", "second")]]
     over = [h("link", of("handshake", "x"))[:8]]
-    assert read["hello"][1:] == [vectors.CLOCK_MS, 1 << 20, [of("profile", "id")], of("announcement", "presence_key"), 1, 0, over]
+    assert read["hello"][1:] == [vectors.CLOCK_MS, 1 << 20, [of("profile", "id")], of("announcement", "presence_key"), 1, 0, over, 0]

@@ -111,7 +111,7 @@ def _attempt(db: Db, job: Job, folder: Path | None) -> object:
         return job.run(db)
     except sqlite.Error as error:
         return faults.translated(error, folder)
-    except Exception as error:
+    except Exception as error:  # the other border of the thread: who gave the job raises it
         return error
 
 

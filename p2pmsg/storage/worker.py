@@ -91,11 +91,7 @@ class Worker(Storage):
         opened: asyncio.Future[tuple[StorageWarning, ...]] = self._loop.create_future()
         self._thread = threading.Thread(target=self._work, args=(opened,), name="storage", daemon=True)
         self._thread.start()
-        try:
-            return await opened
-        except Exception:
-            self._thread = None
-            raise
+        return await opened
 
     async def close(self) -> None:
         """Do all jobs given so far, tell their outcomes, and close; jobs given later fail with StorageFailed."""
@@ -129,8 +125,8 @@ class Worker(Storage):
         try:
             assert self._key is not None
             database = open_database(self._path, self._key, existing=self._existing)
-        except Exception as error:
-            self._on_loop(_settle, opened, error)
+        except Exception as error:  # the thread's border: whatever it is, `open` raises it on the loop, which waits for an answer
+            self._on_loop(self._failed_to_open, opened, error)
             return
         finally:
             self._key = None
@@ -147,6 +143,10 @@ class Worker(Storage):
                 self._tell(settled)
         finally:
             close_database(database.db)
+
+    def _failed_to_open(self, opened: asyncio.Future[tuple[StorageWarning, ...]], error: Exception) -> None:
+        self._thread = None
+        _settle(opened, error)
 
     def _wait_for_jobs(self) -> bool:
         with self._given:

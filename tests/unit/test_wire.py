@@ -191,8 +191,8 @@ def test_hello_of_who_does_not_know_over_and_too_much_of_it() -> None:
     frame_type, payload = wire.encode(hello)
     assert wire.decode(frame_type, payload) == hello
     fields = msgspec.msgpack.decode(payload)
-    elder = wire.decode(frame_type, msgspec.msgpack.encode(fields[:-1]))
-    assert isinstance(elder, wire.Hello) and elder.over == []
+    elder = wire.decode(frame_type, msgspec.msgpack.encode(fields[:-2]))
+    assert isinstance(elder, wire.Hello) and elder.over == [] and elder.holds == 0
     for bad in ([bytes(8)] * (limits.LINKS_OVER + 1), [bytes(7)]):
         with pytest.raises(PeerMisbehaved):
-            wire.decode(frame_type, msgspec.msgpack.encode([*fields[:-1], bad]))
+            wire.decode(frame_type, msgspec.msgpack.encode([*fields[:-2], bad, 0]))

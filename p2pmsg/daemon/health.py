@@ -91,7 +91,11 @@ class Health:
         port = self._endpoint.port
         if not port:
             return Row("port", False, "No UDP port is open.", "p2pmsg daemon restart")
-        how = "fixed by listen.port" if self._settings.listen_port else "drawn for this network, and kept"
+        fixed = self._settings.listen_port
+        if fixed and fixed != port:
+            detail = f"UDP {fixed} (listen.port) is not to be had; UDP {port} is open in its place."
+            return Row("port", False, detail, f"See who has it: ss -lunp sport = {fixed}; or p2pmsg config unset listen.port")
+        how = "fixed by listen.port" if fixed else "drawn for this network, and kept"
         came = sum(not opened.dialled for opened in self._node.links)
         by = f"{_count(range(came), 'link')} came in by it" if came else "no link has come in by it so far"
         return Row("port", True, f"UDP {port} is open ({how}); {by}.")

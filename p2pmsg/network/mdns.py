@@ -1,4 +1,4 @@
-"""One zeroconf object on a given set of interfaces: the only file that knows zeroconf.
+"""One zeroconf object on a given set of interfaces: with `questions` the only file that knows zeroconf.
 
 What is heard comes from the TXT records themselves, not from a browser of zeroconf's: that is silent when an unchanged announcement is
 repeated, and repeating is how a healed network is noticed; and it remembers every name that it ever hears.

@@ -188,3 +188,15 @@ async def test_notes_to_myself_need_nobody() -> None:
     house = alone()
     event = await house.node.run_write(lambda db: house.node.write(db, own(ANN), TextBody("a note")))
     assert event.header.seq > 1 and not house.node.handed(BOB.account, TALK.id, 1)
+
+
+async def test_a_link_that_is_left_makes_room_for_another_at_once_though_the_other_end_hears_nothing() -> None:
+    async with neighbours(ANN, BOB) as (ann, bob):
+        (old,) = ann.node.linkage
+        (standing,) = bob.node.linkage
+        old.connection.peer = None
+        ann.node.leave(old)
+        assert not ann.linked(bob)
+        await bob.until(lambda: bob.node.linkage.get(standing.number) is None)
+        await ann.until(lambda: ann.linked(bob))
+        assert bob.linked(ann)

@@ -27,8 +27,13 @@ For programs that talk to the daemon: bots, bridges, other faces. Made by `pytho
 * Picture files are not read: decode the QR code of an invite yourself, or use `contact add --image`. No picture is ever decoded in the
   daemon, which talks to strangers and holds the keys.
 
-```console
-$ echo '{"jsonrpc":"2.0","id":1,"method":"send","params":{"target":"bob","text":"hello"}}' | nc -U -N SOCKET
+```python
+import json, socket
+
+with socket.socket(socket.AF_UNIX) as daemon:
+    daemon.connect(SOCKET)
+    daemon.sendall(b'{"jsonrpc":"2.0","id":1,"method":"send","params":{"target":"bob","text":"hello"}}\\n')
+    print(json.loads(daemon.makefile().readline())["result"]["state"])
 ```
 """
 TAIL = "## Commands that are no methods\n"

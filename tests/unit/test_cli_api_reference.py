@@ -1,9 +1,22 @@
+import json
+
+import pytest
+
 from p2pmsg.cli import api_reference
 from p2pmsg.rpc.api import ELSEWHERE, METHODS
+from tests.unit.scripted import Daemon, message
 
 
 def section(method: str) -> str:
     return api_reference.page().split(f"## {method}\n")[1].split("\n## ")[0]
+
+
+def test_the_example_works(daemon: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
+    daemon.script.answers["send"] = message("hello", mine=True, state="queued")
+    example = api_reference.HEAD.split("```python\n")[1].split("```")[0]
+    exec(example, {"SOCKET": json.loads((daemon.folder / "lock").read_text())["socket"]})
+    assert capsys.readouterr().out == "queued\n"
+    assert daemon.script.asked("send")[0]["text"] == "hello"
 
 
 def test_every_method_has_its_words() -> None:

@@ -107,6 +107,7 @@ METHODS: dict[str, tuple[dict[str, Any], Any]] = {
 }
 """Each with params, and the object that it answers or, in a list, many of which it answers."""
 ELSEWHERE = {"contact.add", "contact.accept", "contact.decline", "contact.uninvite", "contact.remove", "watch", "daemon.stop"}
+ELSEWHERE |= {"contact.verify", "contact.block", "contact.unblock"}
 """Methods that need others, or end something, are called in tests of their own."""
 
 

@@ -15,7 +15,9 @@ def test_methods_are_the_commands_with_a_dot() -> None:
     nearby = {"visible.on", "visible.off", *(f"contact.{verb}" for verb in ("nearby", "find", "requests", "accept", "decline"))}
     daemon = {f"daemon.{verb}" for verb in ("status", "stop", "logs")}
     config = {f"config.{verb}" for verb in ("list", "get", "set", "unset", "path")}
-    assert set(METHODS) == contact | nearby | talk | daemon | config | {"rpc.hello"}
+    trust = {*(f"contact.{verb}" for verb in ("verify", "block", "unblock")), "vault.lock", "vault.unlock"}
+    trust |= {f"vault.passphrase.{verb}" for verb in ("set", "change", "remove")}
+    assert set(METHODS) == contact | nearby | talk | daemon | config | trust | {"rpc.hello"}
 
 
 def test_a_command_that_is_no_method_says_where_to_go() -> None:

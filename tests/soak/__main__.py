@@ -39,7 +39,8 @@ def main() -> int:
         return 0 if loss.run(options.count or STARTS) else 1
     sys.stdout.write(f"{TIMES} times the examples\n")
     sys.stdout.flush()
-    return subprocess.run([sys.executable, "-m", "pytest", "-p", "tests.soak.fuzz", "tests/hostile/test_fuzz.py"]).returncode
+    unhurried = ("-o", "faulthandler_timeout=0")  # one property takes minutes here
+    return subprocess.run([sys.executable, "-m", "pytest", *unhurried, "-p", "tests.soak.fuzz", "tests/hostile/test_fuzz.py"]).returncode
 
 
 if __name__ == "__main__":

@@ -169,7 +169,7 @@ class Encounters:
                     finally:
                         attempt.leave()
                     await asyncio.sleep(AGAIN_S)
-                    if found.nonce not in {each.nonce for each in self._announcer.nearby(0.0)}:
+                    if not any(_same(found, each) for each in self._announcer.nearby(0.0)):
                         raise _not_in_time(nickname, waits)
         except TimeoutError as error:
             if answered is not None:
@@ -317,6 +317,11 @@ class Encounters:
         if len(found) > 1:
             raise Ambiguous(f"{prefix!r} may mean several requests.", candidates=[each.id for each in found])
         return found[0]
+
+
+def _same(one: Announcement, other: Announcement) -> bool:
+    """Say whether two announcements are of one node, though it may have begun to be visible anew meanwhile."""
+    return one.nonce == other.nonce or (one.nickname, one.addresses) == (other.nickname, other.addresses)
 
 
 def _not_in_time(nickname: str, waits: str | None) -> P2pmsgError:

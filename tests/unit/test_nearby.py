@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 from p2pmsg.config import limits
 from p2pmsg.network.announcements import Announcement
 from p2pmsg.network.nearby import Nearby
 
 
 def visible(number: int, nickname: str = "Ann") -> Announcement:
-    return Announcement(number.to_bytes(10, "big"), b"addresses", bytes(64), nickname=nickname)
+    return Announcement(number.to_bytes(10, "big"), b"at %d" % number, bytes(64), nickname=nickname)
 
 
 def test_those_heard_since_then_oldest_first() -> None:
@@ -13,6 +15,18 @@ def test_those_heard_since_then_oldest_first() -> None:
         nearby.note(visible(number), at)
     assert nearby.since(2.0) == [visible(3), visible(2)]
     assert nearby.since(5.0) == []
+
+
+def test_a_node_that_began_anew_is_one() -> None:
+    nearby, old, other = Nearby(), visible(1), replace(visible(3), nickname="Bob", addresses=visible(1).addresses)
+    new = replace(visible(2), addresses=old.addresses)
+    for each in (old, other, new, old):  # the old one is answered once more
+        nearby.note(each, 1.0)
+    assert nearby.since(0.0) == [other, new]
+    nearby.gone(old.nonce)
+    assert nearby.since(0.0) == [other, new]
+    nearby.gone(new.nonce)
+    assert nearby.since(0.0) == [other] and len(nearby._numbers) == 1
 
 
 def test_a_goodbye_counts_and_a_stray_one_harms_nobody() -> None:

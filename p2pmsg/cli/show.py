@@ -59,6 +59,7 @@ def status(state: Object) -> str:
             ("vault", vault(state)),
             ("unread", state["unread"]),
             ("queued", state["queued"]),
+            ("requests", f"{state['requests']} of at most {state['requests_max']}" if state["requests"] else None),
         ]
     lines.append(("disk", size(state["disk_bytes"])))
     return "\n".join([_pairs(lines), *(_warning(found) for found in state["warnings"])])

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from datetime import datetime
 
+from p2pmsg.config import limits
 from p2pmsg.daemon import keyholder, process, unlocking
 from p2pmsg.daemon.configuring import Configuring
 from p2pmsg.daemon.home import Profile
@@ -104,6 +105,8 @@ class Entrance:
             "vault_mode": await asyncio.to_thread(keyholder.mode, self._profile),
             "unread": 0,
             "queued": 0,
+            "requests": 0,
+            "requests_max": limits.REQUESTS,
             "disk_bytes": used,
             "warnings": [{"code": VaultLocked.code, "message": message, "hint": trouble.hint}],
         }

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import p2pmsg
+from p2pmsg.config import limits
 from p2pmsg.daemon.home import Profile
 from p2pmsg.daemon.journal import older
 from p2pmsg.daemon.linux import OtherProcess
@@ -102,6 +103,7 @@ def stopped_status(profile: Profile) -> dict[str, Any]:
     status |= {"protocol": p2pmsg.PROTOCOL_VERSION, "socket": None}
     status |= {"home": str(profile.home), "log": str(profile.log), "started_at": None, "port": None, "interfaces": []}
     status |= {"visible_until": None, "vault": "locked", "vault_mode": None, "unread": 0, "queued": 0}
+    status |= {"requests": 0, "requests_max": limits.REQUESTS}
     return status | {"disk_bytes": disk_bytes(profile.folder), "warnings": []}
 
 

@@ -68,6 +68,8 @@ class Running:
             "vault_mode": await asyncio.to_thread(_vault_mode, self._profile),
             "unread": counts.unread,
             "queued": counts.undelivered,
+            "requests": len(self._node.visibility.requests),
+            "requests_max": limits.REQUESTS,
             "disk_bytes": used,
             "warnings": self._warnings + self._present_warnings(free) + self._notices.warnings(),
         }

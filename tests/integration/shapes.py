@@ -81,6 +81,8 @@ STATUS: dict[str, Check] = {
     "vault": one_of("open", "locked"),
     "unread": whole,
     "queued": whole,
+    "requests": whole,
+    "requests_max": whole,
     "disk_bytes": whole,
     "warnings": each(shaped(WARNING)),
 }

@@ -8,7 +8,7 @@ import pytest
 from tests.unit.scripted import Daemon, cli, error_of
 
 FIELDS = {"running", "pid", "version", "protocol", "socket", "home", "log", "started_at", "port", "interfaces"}
-FIELDS |= {"visible_until", "vault", "vault_mode", "unread", "queued", "disk_bytes", "warnings"}
+FIELDS |= {"visible_until", "vault", "vault_mode", "unread", "queued", "requests", "requests_max", "disk_bytes", "warnings"}
 RUNNING = dict.fromkeys(FIELDS) | {"running": True, "interfaces": ["lo"], "warnings": [], "version": "1", "home": "/h", "log": "/l"}
 RUNNING["disk_bytes"] = 1
 

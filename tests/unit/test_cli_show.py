@@ -10,7 +10,7 @@ PEOPLE = People([contact()])
 STATUS: dict[str, Any] = {
     **{"running": True, "pid": 7, "version": "1", "protocol": 1, "socket": "/s", "home": "/h", "log": "/l"},
     **{"started_at": "2026-01-01T00:00:00Z", "port": 4000, "interfaces": ["eth0", "wlan0"], "visible_until": None},
-    **{"vault": "open", "vault_mode": "file", "unread": 2, "queued": 1, "disk_bytes": 4096},
+    **{"vault": "open", "vault_mode": "file", "unread": 2, "queued": 1, "requests": 0, "requests_max": 16, "disk_bytes": 4096},
     "warnings": [{"code": "disk_low", "message": "The disk is nearly full\x1b.", "hint": "Free some space."}],
 }
 

@@ -189,7 +189,7 @@ def test_restart_is_another_process(profile: Profile) -> None:
 
 def test_the_status_of_a_stopped_one_has_every_field(profile: Profile) -> None:
     fields = "running pid version protocol socket home log started_at port interfaces visible_until vault vault_mode unread queued"
-    assert list(process.stopped_status(profile)) == [*fields.split(), "disk_bytes", "warnings"]
+    assert list(process.stopped_status(profile)) == [*fields.split(), "requests", "requests_max", "disk_bytes", "warnings"]
 
 
 # -- the report

@@ -68,6 +68,8 @@ async def test_status(monkeypatch: pytest.MonkeyPatch) -> None:
         "vault_mode": None,
         "unread": 0,
         "queued": 1,
+        "requests": 0,
+        "requests_max": 16,
         "disk_bytes": 0,
         "warnings": [],
     }

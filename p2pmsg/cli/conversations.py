@@ -73,7 +73,7 @@ def delete(session: Session, id: str | None, within: str | None) -> None:
 
 
 def _confirmed(session: Session, asked: dict[str, Any]) -> str:
-    who = text.line(asked["name"])
+    who = text.name(asked["name"])
     session.confirm(f"{who} does not have this message yet, and will still get it: deleting takes nothing back. Delete it here?")
     return "yes"
 

@@ -61,7 +61,7 @@ def accept(session: Session, id: str) -> None:
     waiting = [] if session.json else [each for each in session.call("contact.requests") if each["id"].startswith(id.lower())]
     verifies = any(each["kind"] == "verify" for each in waiting)
     if len(waiting) == 1 and not waiting[0]["live"] and not verifies:
-        who = text.line(waiting[0]["nickname"])
+        who = text.name(waiting[0]["nickname"])
         output.note(f"{who} is not there just now: waiting for them to ask again, up to 2 minutes. Ctrl-C ends it.")
     found = session.call("contact.accept", answer=comparing(session), id=id)
     session.show(found, show.contact)
@@ -75,7 +75,7 @@ def accept(session: Session, id: str) -> None:
 @click.argument("id", type=TEXT)
 def decline(session: Session, id: str) -> None:
     """Send a request away."""
-    session.show(session.call("contact.decline", id=id), lambda each: f"Declined: {text.line(each['nickname'])}")
+    session.show(session.call("contact.decline", id=id), lambda each: f"Declined: {text.name(each['nickname'])}")
 
 
 def comparing(session: Session) -> Callable[[Object], str]:
@@ -110,14 +110,14 @@ def strings(question: Object) -> str:
 
 def people(found: list[Object]) -> str:
     """List who is visible."""
-    return text.table([["NAME", "ID"], *([text.line(each["nickname"]), each["id"]] for each in found)])
+    return text.table([["NAME", "ID"], *([text.name(each["nickname"]), each["id"]] for each in found)])
 
 
 def asked(found: list[Object]) -> str:
     """List requests."""
     wants = {"contact": "to become a contact", "verify": "to compare"}
     rows = [
-        [each["id"], text.line(each["nickname"]), wants[each["kind"]], "yes" if each["live"] else "no", shown(each["received_at"])]
+        [each["id"], text.name(each["nickname"]), wants[each["kind"]], "yes" if each["live"] else "no", shown(each["received_at"])]
         for each in found
     ]
     return text.table([["ID", "NAME", "WANTS", "THERE NOW", "ASKED"], *rows])

@@ -28,7 +28,7 @@ class People:
 
 def label(account: str | None, name: str, trust: str | None) -> str:
     """Return a name as people see it: `bob`, or `bob~7f3a91c2` for who is not verified."""
-    shown = text.line(name)
+    shown = text.name(name)
     if account is None or trust == "verified" or "~" in shown:
         return shown
     return f"{shown}~{account[:SUFFIX_CHARACTERS]}"

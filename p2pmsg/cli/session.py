@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from p2pmsg.cli import output
+from p2pmsg.cli import output, text
 from p2pmsg.errors import ConfirmationNeeded, InvalidText, UsageError
 from p2pmsg.rpc import locate
 
@@ -101,7 +101,7 @@ class Session:
             return
         if not can_ask():
             raise ConfirmationNeeded(f"{question} Nobody can be asked here.")
-        sys.stderr.write(f"{question} [y/N] ")
+        sys.stderr.write(f"{text.line(question)} [y/N] ")
         sys.stderr.flush()
         if read_line().strip().lower() not in ("y", "yes"):
             raise ConfirmationNeeded("Nothing was changed.", hint="")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from p2pmsg.cli import output, show
+from p2pmsg.cli import output, show, text
 from p2pmsg.cli.grammar import TEXT, Group, command
 from p2pmsg.cli.session import Session
 from p2pmsg.errors import NotInitialized
@@ -75,7 +75,7 @@ def path(session: Session) -> None:
     """Show where the settings file is."""
     from p2pmsg.config import edit
 
-    session.show(edit.path(_file(session)), lambda each: str(each["value"]))
+    session.show(edit.path(_file(session)), lambda each: text.line(str(each["value"])))
 
 
 def _file(session: Session) -> Path:

@@ -122,14 +122,14 @@ def message(found: Object, people: People, *, remark: bool = True, watched: bool
 
     Mine with its state if `remark`; if `watched`, with the start of its id and, where it is mine, to whom.
     """
+    columns = output.columns()
     when = _moment(found) + (f"  {found['id'][:ID_CHARACTERS]}" if watched else "")
     if found["kind"] == "system":
-        return f"{when}  * {text.line(found['text'])}"
+        return text.hanging(f"{when}  * {text.line(found['text'])}", columns)
     if found["kind"] == "unknown":
-        return f"{when}  * {sender(found, people)}: {text.line(found['text'] or '')}"
+        return text.hanging(f"{when}  * {sender(found, people)}: {text.line(found['text'] or '')}", columns)
     head = f"{when}  {sender(found, people)}{_towards(found, people) if watched else ''}: "
-    body = text.body(found["text"] or "", indent=" " * min(text.width(head), 20))
-    return head + body + (_remark(found) if remark else "")
+    return text.said(head, found["text"] or "", columns) + (_remark(found) if remark else "")
 
 
 def messages(found: Sequence[Object], people: People) -> str:
@@ -206,7 +206,7 @@ def _peer_row(found: Object, people: People, me: str) -> list[str]:
     rtt = found["rtt_ms"]
     return [
         "me" if found["account"] == me else people.label(found["account"], found["name"]),
-        text.line(found["device_name"] or found["device"][:8]),
+        text.name(found["device_name"] or found["device"][:8]),
         "yes" if found["online"] else "no",
         shown(found["since"]),
         found["path"] or "-",
@@ -218,7 +218,7 @@ def _peer_row(found: Object, people: People, me: str) -> list[str]:
 
 def _conversation_row(found: Object, people: People) -> list[str]:
     last = found["last"]
-    name = people.label(found["account"], found["name"]) if found["kind"] == "direct" else text.line(found["name"])
+    name = people.label(found["account"], found["name"]) if found["kind"] == "direct" else text.name(found["name"])
     return [name, str(found["unread"] or "-"), shown(_sent_at(last) if last else None), _preview(last, people) if last else ""]
 
 

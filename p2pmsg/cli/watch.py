@@ -64,10 +64,14 @@ def describe(session: Session, event: dict[str, Any]) -> str:
         return show.message(event["message"], session.people, watched=True)
     if kind == "contact":
         session.people.learn(event["contact"])
-        return f"{shown(event['at'])}  contact {show.name(event['contact'])}"
+        return _line(event, f"contact {show.name(event['contact'])}")
     if kind == "peer":
         peer = event["peer"]
-        return f"{shown(event['at'])}  {session.people.label(peer['account'], peer['name'])} is {'here' if peer['online'] else 'away'}"
+        return _line(event, f"{session.people.label(peer['account'], peer['name'])} is {'here' if peer['online'] else 'away'}")
     if kind == "state":
-        return f"{shown(event['at'])}  {event['id'][: show.ID_CHARACTERS]} is {event['state']}"
-    return f"{shown(event['at'])}  {text.line(kind)}"
+        return _line(event, f"{event['id'][: show.ID_CHARACTERS]} is {event['state']}")
+    return _line(event, text.line(kind))
+
+
+def _line(event: dict[str, Any], words: str) -> str:
+    return text.hanging(f"{shown(event['at'])}  {words}", output.columns())

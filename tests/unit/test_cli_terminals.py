@@ -41,7 +41,7 @@ def test_forty_columns_are_enough(people: Daemon, words: tuple[str, ...]) -> Non
 
 
 def test_what_is_said_does_not_hang_on_colours_or_symbols(people: Daemon) -> None:
-    first, _ = screen_of(people, "history", "bob", columns=80)
+    first, *_ = screen_of(people, "history", "bob", columns=80)
     assert first == "2099-01-31 10:03 (their clock: 2099-01-31 12:03)  bob~b0b0b0b0: hi 🎉"
 
 

@@ -4,6 +4,7 @@ scripts/soak kills [N] [--seed S]   daemons killed N (500) times under load, eve
 scripts/soak seeds [N] [--seed S]   N (5000) walks through simulated worlds
 scripts/soak loss [N]               N (20) starts where a third of all packets is lost
 scripts/soak fuzz                   every decoder with many times the examples
+scripts/soak model                  all questions to the model of the handshake (p2pmsg/docs/handshake-model.md)
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ KILLS, SEEDS, STARTS = 500, 5000, 20
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/soak", description="Try p2pmsg for longer than every run of the tests can.")
-    parser.add_argument("what", choices=("kills", "seeds", "loss", "fuzz"))
+    parser.add_argument("what", choices=("kills", "seeds", "loss", "fuzz", "model"))
     parser.add_argument("count", nargs="?", type=int, metavar="N", help=f"kills ({KILLS}), seeds ({SEEDS}) or starts ({STARTS}) to take")
     parser.add_argument("--seed", type=int, help="the first seed, to see a failure again; at random without it")
     options = parser.parse_args()
@@ -37,6 +38,10 @@ def main() -> int:
         from tests.soak import loss
 
         return 0 if loss.run(options.count or STARTS) else 1
+    if options.what == "model":
+        from tests.soak import model
+
+        return 0 if model.run() else 1
     sys.stdout.write(f"{TIMES} times the examples\n")
     sys.stdout.flush()
     unhurried = ("-o", "faulthandler_timeout=0")  # one property takes minutes here

@@ -177,7 +177,6 @@ MUTATIONS = (
     broken("A, Ann's keys stolen", ALL, "PROVE's signature"),
     broken("A, Ann's keys stolen", ALL, "WELCOME's signature"),
     broken("A, Ann's keys stolen", ALL, "t2 in WELCOME's signature"),
-    broken("A, Ann's keys stolen", {FORWARD}, "seed_R in K"),
     broken("C", ALL, "COMMIT"),
     broken("C", ALL, "n_D in COMMIT"),
     broken("C", ALL, "nick in COMMIT"),

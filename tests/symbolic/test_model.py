@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from p2pmsg.crypto import domains
 from tests.symbolic.handshake import AGREE
+from tests.symbolic.notation import HASHES, SIGNATURES
 from tests.symbolic.queries import HIDING, INTEGRITY, MUTATIONS, QUERIES, Query, ask
 from tests.symbolic.renewal import READ
 
@@ -28,3 +30,10 @@ def test_a_broken_protocol_is_seen(query: Query) -> None:
     answer = ask(query)
     assert not answer.holds
     assert answer.way
+
+
+def test_the_model_has_each_domain_of_the_code() -> None:
+    """A new domain string of the handshake or the channel is a new message or key, and must be modelled."""
+    names = {value.decode().removeprefix("p2pmsg/1/").rstrip("\0") for value in vars(domains).values() if isinstance(value, bytes)}
+    wanted = {name for name in names if name.split("/")[0] in ("hs", "ch", "sas", "gate", "pair", "chain", "heads")}
+    assert {name.removeprefix("S:") for name in (*HASHES, *SIGNATURES)} == wanted

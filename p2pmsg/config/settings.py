@@ -224,7 +224,7 @@ def parse(path: Path, text: str) -> Mapping[str, Any]:
     """Return the file's tables. Raises: SettingsInvalid where it is not TOML."""
     try:
         return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError is a ValueError, and a number of 5,000 digits another one
         raise SettingsInvalid(f"{path} is not TOML: {error}.", hint=f"Mend that line of {path}, or move the file away.") from error
 
 
@@ -238,6 +238,8 @@ def checked(key: str, value: object) -> Any:
             raise ValueError({bool: "it is true or false", int: "it is a whole number", str: "it is a text"}[type(default)])
         if isinstance(value, str):
             _check_text(value)
+        if isinstance(value, int) and value.bit_length() > 63:
+            raise ValueError("TOML has no number as long as that")
         RULES[key](value)
     except ValueError as error:
         why = str(error) if str(error).endswith("?") else f"{error}."
@@ -251,7 +253,10 @@ def _shown(value: object) -> str:
         return str(value).lower()
     if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
         return repr(",".join(value))
-    return repr(value)
+    try:
+        return repr(value)
+    except ValueError:  # a number of thousands of digits, which Python does not write
+        return "what it is"
 
 
 def from_words(key: str, text: str) -> Any:

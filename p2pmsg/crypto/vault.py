@@ -144,7 +144,7 @@ def read(path: Path) -> KeyFile:
         raise HomeUnusable(f"The key {path} cannot be read: {error.strerror}.") from error
     try:
         return _decode(json.loads(data))
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise StorageDamaged(
             f"The key {path} is damaged, or kept in a way that this version of p2pmsg does not know.",
             hint="Put back the file from your own copy of this folder.",

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import os
 import re
 import shlex
+import stat
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
@@ -205,9 +207,13 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def read_text(path: Path) -> str:
-    """Return the file's text, empty where there is none. Raises: SettingsInvalid where it cannot be read or is no text."""
+    """Return the file's text, empty where there is none.
+
+    Raises: SettingsInvalid where it cannot be read or is no text, or where others can write it, as it names a program to run.
+    """
     try:
         with path.open("rb") as file:
+            _check_owner(path, os.fstat(file.fileno()))
             data = file.read(FILE_BYTES + 1)
         if len(data) > FILE_BYTES:
             raise SettingsInvalid(f"{path} is over {FILE_BYTES} bytes.")
@@ -218,6 +224,15 @@ def read_text(path: Path) -> str:
         raise SettingsInvalid(f"{path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
         raise SettingsInvalid(f"{path} is not UTF-8 text.") from error
+
+
+def _check_owner(path: Path, status: os.stat_result) -> None:
+    if status.st_uid not in (os.geteuid(), 0):  # root's, where a system's configuration makes the file
+        raise SettingsInvalid(
+            f"{path} belongs to somebody else (user {status.st_uid}).", hint=f"sudo chown $(id -un) {shlex.quote(str(path))}"
+        )
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise SettingsInvalid(f"Others may write to {path}.", hint=f"chmod go-w {shlex.quote(str(path))}")
 
 
 def parse(path: Path, text: str) -> Mapping[str, Any]:

@@ -11,6 +11,7 @@ import errno
 import json
 import os
 import secrets
+import shlex
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -282,9 +283,9 @@ def _check_owner(path: Path, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise HomeUnusable(f"The key {path} is no file.")
     if status.st_uid != os.geteuid():
-        raise HomeUnusable(f"The key {path} belongs to somebody else.")
+        raise HomeUnusable(f"The key {path} belongs to somebody else.", hint=f"sudo chown $(id -un) {shlex.quote(str(path))}")
     if status.st_mode & _MODES_OF_OTHERS:
-        raise HomeUnusable(f"Others may read the key {path}.", hint=f"chmod 600 {path}")
+        raise HomeUnusable(f"Others may read the key {path}.", hint=f"chmod 600 {shlex.quote(str(path))}")
 
 
 def _encode(file: KeyFile) -> dict[str, Any]:

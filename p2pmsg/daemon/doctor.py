@@ -17,7 +17,7 @@ from p2pmsg.config import limits
 from p2pmsg.config import settings as settings_file
 from p2pmsg.config.settings import Settings
 from p2pmsg.crypto import kem, vault
-from p2pmsg.daemon import firewall_programs, home, linux, lock
+from p2pmsg.daemon import firewall_programs, home, linux, lock, ownership
 from p2pmsg.daemon.home import Profile
 from p2pmsg.daemon.rows import Row, merged
 from p2pmsg.errors import Ambiguous, DaemonOtherVersion, NoDaemon, NotFound, P2pmsgError
@@ -124,6 +124,7 @@ def _home(profile: Profile) -> Row:
     try:
         for folder in (profile.home, profile.folder):
             home.check_mine(folder)
+        ownership.check_private(profile)
         checkup.check_folder(profile.folder)
         vault.open_key(profile.key)
     except P2pmsgError as error:

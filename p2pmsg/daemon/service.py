@@ -16,7 +16,7 @@ from p2pmsg import PROTOCOL_VERSION, __version__
 from p2pmsg.config import settings as settings_file
 from p2pmsg.config.settings import Settings
 from p2pmsg.crypto import kem, vault
-from p2pmsg.daemon import home, journal, linux, process, watchdog
+from p2pmsg.daemon import home, journal, linux, ownership, process, watchdog
 from p2pmsg.daemon.announcer import Announcer
 from p2pmsg.daemon.api import Api
 from p2pmsg.daemon.clock import LoopClock
@@ -58,6 +58,7 @@ def run(profile: Profile) -> None:
     try:
         if not profile.initialized:
             raise NotInitialized(f"There is nobody here yet: profile {profile.name} in {profile.home} was never made.")
+        ownership.check_private(profile)
         with Lock.acquire(profile) as lock:
             settings = settings_file.load(profile.config)
             with journal.writing(profile.log, settings.log_level):

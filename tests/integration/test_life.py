@@ -212,6 +212,18 @@ def test_what_is_made_is_mine_alone(ann: Somebody) -> None:
         assert stat.S_IMODE(status.st_mode) & 0o077 == 0, path
 
 
+@pytest.mark.parametrize(("name", "mode"), [("", 0o755), ("data.db", 0o640), ("config.toml", 0o666), ("key", 0o644)])
+def test_it_does_not_start_where_others_can_reach_it(asleep: Somebody, name: str, mode: int) -> None:
+    path = asleep.folder / name
+    before = stat.S_IMODE(path.stat().st_mode)
+    path.chmod(mode)
+    error = asleep.fails(8, "settings_invalid" if name == "config.toml" else "home_unusable", "daemon", "start", "--json")
+    assert error["message"].startswith("Others may ") and str(path) in error["message"]
+    subprocess.run(["sh", "-c", error["hint"]], check=True)
+    assert asleep.start()["running"]
+    path.chmod(before)
+
+
 def test_a_file_in_the_way_of_the_home(home: Path) -> None:
     (home / "file").write_text("")
     Somebody(home / "file", "Ann").fails(8, "home_unusable", "init", "--name", "Ann", "--words-file", str(home / "w"), "--json")

@@ -31,6 +31,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a
 def lived_in(profile: Profile) -> Profile:
     """Make a profile as `init` leaves it, that keeps to loopback."""
     profile.folder.mkdir(parents=True, exist_ok=True)
+    profile.folder.chmod(0o700)
     profile.key.unlink(missing_ok=True)
     close_database(open_database(profile.database, vault.database_key(vault.create(profile.key))).db)
     profile.config.write_text('[discovery]\ninterfaces = ["lo"]\n')

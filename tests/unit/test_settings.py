@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -216,3 +217,25 @@ def test_what_differs_is_named_by_its_key() -> None:
 
 def test_every_key_has_a_meaning() -> None:
     assert set(settings.MEANINGS) == set(settings.RULES) >= settings.NO_EFFECT_YET
+
+
+@pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
+def test_a_file_that_others_may_write_to_is_refused(file: Path, mode: int) -> None:
+    file.write_text('notify.command = "cat"\n')
+    file.chmod(mode)
+    with pytest.raises(SettingsInvalid, match="Others may write") as caught:
+        load(file)
+    assert caught.value.hint == f"chmod go-w {file}"
+    file.chmod(0o644)
+    assert load(file).notify_command == "cat"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_file_of_somebody_else_is_refused_but_not_roots(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file.write_text("typing = false\n")
+    monkeypatch.setattr(os, "geteuid", lambda: 65534)
+    assert load(file).typing is False
+    os.chown(file, 65533, 65533)
+    with pytest.raises(SettingsInvalid, match="belongs to somebody else") as caught:
+        load(file)
+    assert caught.value.hint == f"sudo chown $(id -un) {file}"

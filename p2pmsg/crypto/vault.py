@@ -13,6 +13,7 @@ import os
 import secrets
 import shlex
 import stat
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -180,6 +181,11 @@ def in_keyring(master: bytes) -> Slot:
     return Slot(Mode.KEYRING, entry.encode())
 
 
+def prepared(passphrase: str) -> str:
+    """Return a passphrase as it counts: the same however its letters were typed (NFC), and without what ends a line on Windows."""
+    return unicodedata.normalize("NFC", passphrase).rstrip("\r\n")
+
+
 def under_passphrase(master: bytes, passphrase: str, cost: Cost | None = None) -> Slot:
     """Seal the key under a passphrase; takes as long as one guess shall cost (about 0.5 s and 256 MiB)."""
     salt, cost = secrets.token_bytes(SALT_BYTES), cost or Cost()
@@ -245,8 +251,9 @@ def _bridge(old: bytes) -> Aead:
 
 
 def _stretched(passphrase: str, salt: bytes, cost: Cost) -> bytes:
+    words = prepared(passphrase).encode(errors="replace")
     try:
-        return pwhash.argon2id.kdf(KEY_BYTES, passphrase.encode(), salt, opslimit=cost.operations, memlimit=cost.memory_bytes)
+        return pwhash.argon2id.kdf(KEY_BYTES, words, salt, opslimit=cost.operations, memlimit=cost.memory_bytes)
     except (NaclFailed, MemoryError) as error:
         raise NotPermitted(
             f"A passphrase takes {cost.memory_bytes >> 20} MiB of memory to try, and they are not free.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from datetime import datetime
 
@@ -19,8 +20,10 @@ from p2pmsg.rpc import api
 from p2pmsg.rpc.connection import Call
 
 _STATUS = ("status", "daemon.status")
-_LASTING = ("watch",)
-"""What stays open while its caller does nothing: it keeps no vault open."""
+_NO_USE = ("watch", *_STATUS)
+"""What programs call while nobody is there, again and again or for ever: it keeps no vault open."""
+_TO_END_S = 1.0
+"""What is under way when the vault is locked has so long to end: nobody is told that a message was refused which is stored."""
 
 
 class Entrance:
@@ -34,7 +37,8 @@ class Entrance:
         self._profile = profile
         self._unlocking = unlocking_
         self._started_at = started_at
-        self._inside: set[asyncio.Timeout] = set()
+        self._inside: dict[asyncio.Timeout, str] = {}
+        self._done = asyncio.Event()
         self.configuring = Configuring(profile.config)
         self._always: dict[str, Method] = unlocking.methods(unlocking_) | {
             "daemon.stop": self._stop,
@@ -58,21 +62,31 @@ class Entrance:
             return await self._locked_status()
         raise self._unlocking.trouble
 
-    def turn_out(self) -> None:
-        """End all calls that need an open vault: they fail with VaultLocked."""
+    async def turn_out(self) -> None:
+        """End all calls that need an open vault: they fail with VaultLocked unless they are about to end by themselves."""
         now = asyncio.get_running_loop().time()
-        for scope in self._inside:
-            scope.reschedule(now)
+        for scope, method in self._inside.items():
+            if method == "watch":
+                scope.reschedule(now)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_TO_END_S):
+                while set(self._inside.values()) - {"watch"}:
+                    self._done.clear()
+                    await self._done.wait()
+        for scope, method in self._inside.items():
+            if method != "watch":
+                scope.reschedule(now)
 
     async def _let_in(self, method: str, params: api.Params, call: Call) -> object:
-        lasting = method in _LASTING
+        lasting = method in _NO_USE
         using, handler = self._unlocking, self._unlocking.handler
         assert handler is not None
-        using.used_at = asyncio.get_running_loop().time()
+        if not lasting:
+            using.used_at = asyncio.get_running_loop().time()
         using.in_use += not lasting
         try:
             async with asyncio.timeout(None) as scope:
-                self._inside.add(scope)
+                self._inside[scope] = method
                 return await handler.call(method, params, call)
         except TimeoutError:
             if scope.expired():
@@ -80,7 +94,8 @@ class Entrance:
             raise
         finally:
             using.in_use -= not lasting
-            self._inside.discard(scope)
+            del self._inside[scope]
+            self._done.set()
 
     async def _stop(self, params: api.DaemonStop, call: Call) -> None:
         """Answer with the status of a daemon that does not run, then end: the answer is the last that the client hears."""

@@ -23,12 +23,15 @@ class Following:
     """Looks at the file every LOOK_EVERY_S, by one stat(2), from `start` to `stop`."""
 
     def __init__(self, path: Path, settings: Settings, followers: Sequence[Callable[[Settings], None]]) -> None:
-        """`settings` are those that hold; each follower is called on the event loop with what holds from now on."""
+        """`settings` are those that hold; each follower is called on the event loop with what holds from now on.
+
+        Others come and go by `tell` and `spare`.
+        """
         self.settings = settings
         self.problem: SettingsInvalid | None = None
         """Why the file as it is now does not count; None where it does."""
         self._path = path
-        self._followers = followers
+        self._followers = list(followers)
         self._seen = _identity(path)
         self._timer: asyncio.TimerHandle | None = None
 
@@ -36,6 +39,18 @@ class Following:
         """Look from now on. To be called on the running event loop."""
         self._loop = asyncio.get_running_loop()
         self._timer = self._loop.call_later(LOOK_EVERY_S, self._tick)
+
+    def tell(self, followers: Sequence[Callable[[Settings], None]], known: Settings) -> None:
+        """Tell these, too, from now on; at once where what holds is not what they know."""
+        self._followers += followers
+        if self.settings != known:
+            for follower in followers:
+                follower(self.settings)
+
+    def spare(self, followers: Sequence[Callable[[Settings], None]]) -> None:
+        """Tell these nothing more."""
+        for follower in followers:
+            self._followers.remove(follower)
 
     def stop(self) -> None:
         """Look no more. Harmless when not started."""
@@ -64,7 +79,7 @@ class Following:
             when = "has no effect yet" if key in NO_EFFECT_YET else "counts from now on"
             _log.warning("the setting %s has changed and %s", key, when)
         if changed:
-            for follower in self._followers:
+            for follower in list(self._followers):
                 follower(fresh)
 
     def _tick(self) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _PR_SET_DUMPABLE = 4
+_GROUPS = Path("/sys/fs/cgroup")
 REMOTE = {
     0x6969: "nfs",
     0x517B: "smb",
@@ -48,6 +49,37 @@ def keep_memory_private() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def free_memory_bytes() -> int | None:
+    """Return how much memory this process can still take without the kernel ending one for it; None where that is not known.
+
+    What is cached of files counts as free; swap counts. A limit of any control group that the process is in counts.
+    """
+    try:
+        rows = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+        found = [(int(rows["MemAvailable"].split()[0]) + int(rows["SwapFree"].split()[0])) << 10]
+        groups = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
+    except (OSError, ValueError, KeyError):
+        return None
+    for _, controllers, path in groups:
+        if controllers == "memory":
+            found += _free_below(_GROUPS / "memory", path, ("memory.limit_in_bytes", "memory.usage_in_bytes"), "total_")
+        elif not controllers:
+            found += _free_below(_GROUPS, path, ("memory.max", "memory.current"), "")
+    return max(0, min(found))
+
+
+def _free_below(root: Path, path: str, names: tuple[str, str], prefix: str) -> Iterator[int]:
+    """Yield what each limit on the way up leaves; a group that is not seen, as in a container, is looked for at the root."""
+    folder = root / path.lstrip("/")
+    for each in (folder, *folder.parents):
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            limit, used = (int((each / name).read_text()) for name in names)  # "max" is no number: no limit
+            counts = dict(line.split() for line in (each / "memory.stat").read_text().splitlines())
+            yield limit - used + int(counts[f"{prefix}inactive_file"]) + int(counts[f"{prefix}active_file"])
+        if each == root:
+            break
 
 
 class OtherProcess:

@@ -74,13 +74,17 @@ def run(profile: Profile) -> None:
 
 def _only_cause(group: BaseExceptionGroup[BaseException]) -> P2pmsgError:
     """Return what ended the tasks: what the user should read, else the first fault of ours."""
+    cause = _first_of(group)
+    _log.error("the daemon failed", exc_info=cause)
+    return cause if isinstance(cause, P2pmsgError) else P2pmsgError(f"The daemon failed ({type(cause).__name__}: {cause}).")
+
+
+def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
     while True:
         cause = next((each for each in group.exceptions if isinstance(each, P2pmsgError)), group.exceptions[0])
         if not isinstance(cause, BaseExceptionGroup):
-            break
+            return cause
         group = cause
-    _log.error("the daemon failed", exc_info=cause)
-    return cause if isinstance(cause, P2pmsgError) else P2pmsgError(f"The daemon failed ({type(cause).__name__}: {cause}).")
 
 
 class _Daemon:
@@ -88,12 +92,15 @@ class _Daemon:
 
     def __init__(self, profile: Profile, settings: Settings, lock: Lock) -> None:
         self._profile = profile
-        self._settings = settings
         self._lock = lock
         self._started_at = datetime.now(UTC)
         self._ready = False
         self._unlocking = Unlocking(profile, settings)
         self._entrance = Entrance(profile, self._unlocking, self._started_at)
+        self._following = Following(
+            profile.config, settings, [lambda settings: journal.set_level(settings.log_level), self._unlocking.settings_changed]
+        )
+        self._entrance.configuring.changed = self._following.look
         self._publish(None)
 
     async def run(self) -> None:
@@ -103,10 +110,12 @@ class _Daemon:
         loop.add_signal_handler(signal.SIGTERM, self._end, stopping)
         loop.add_signal_handler(signal.SIGINT, self._end, stopping, interrupted)
         self._entrance.end = partial(self._end, stopping)
+        self._following.start()
         with watchdog.watching(loop):
             async with asyncio.TaskGroup() as tasks:
                 self._serving = tasks.create_task(self._answer(), name="rpc")
                 await self._unlocking.run(self._session, locked=self._say_ready)
+                self._following.stop()
                 self._serving.cancel()
         _log.info("stopped")
         if interrupted.is_set():
@@ -125,11 +134,15 @@ class _Daemon:
             notes = [{"code": w.code, "message": w.message, "hint": w.hint} for w in warnings]
             async with asyncio.TaskGroup() as tasks:
                 await self._serve(worker, notes, leave, tasks)
+        except BaseExceptionGroup as group:
+            if isinstance(cause := _first_of(group), P2pmsgError):
+                raise cause from group
+            raise
         finally:
             await worker.close()
 
     async def _serve(self, worker: Worker, warnings: list[dict[str, str]], leave: asyncio.Event, tasks: asyncio.TaskGroup) -> None:
-        settings = self._settings
+        settings = self._following.settings
         if await worker.ask(rebuild.is_behind) and await worker.run(rebuild.catch_up):
             _log.info("what an older version could not show is shown now")
         people = await worker.ask(load_people)
@@ -151,7 +164,10 @@ class _Daemon:
         surroundings.start(tasks)
         api = Api(self._profile, settings, node, worker, announcer, endpoint, self._started_at, warnings, surroundings.redraw_port)
         api.running.socket = self._entrance.socket
-        following = self._follow_settings(api, surroundings, ways)
+        api.running.settings_problem = lambda: self._following.problem
+        api.running.network_problem = lambda: surroundings.problem
+        followers = (api.settings_changed, surroundings.settings_changed, ways.settings_changed)
+        self._following.tell(followers, settings)
         aside = (tasks.create_task(api.deleting.keep_clean(), name="retention"), tasks.create_task(api.notices.run(), name="notices"))
         self._unlocking.opened(api)
         self._say_ready()
@@ -162,34 +178,14 @@ class _Daemon:
             self._serving.cancel()  # clients are told first
         else:
             _log.info("the vault is being locked")
-            self._entrance.turn_out()
-        following.stop()
-        self._settings = following.settings
+            await self._entrance.turn_out()
+        self._following.spare(followers)
         node.stop()
         for task in aside:
             task.cancel()
         surroundings.stop()
         await ways.stop()
         await endpoint.close()
-
-    def _follow_settings(self, api: Api, surroundings: Surroundings, ways: Ways) -> Following:
-        """Tell of changes of the settings those who can take them up while they work."""
-        following = Following(
-            self._profile.config,
-            self._settings,
-            [
-                lambda settings: journal.set_level(settings.log_level),
-                api.settings_changed,
-                self._unlocking.settings_changed,
-                surroundings.settings_changed,
-                ways.settings_changed,
-            ],
-        )
-        api.running.settings_problem = lambda: following.problem
-        api.running.network_problem = lambda: surroundings.problem
-        self._entrance.configuring.changed = following.look
-        following.start()
-        return following
 
     async def _answer(self) -> None:
         path = home.socket_path(self._profile)

@@ -108,7 +108,37 @@ async def test_who_is_inside_is_turned_out(profile: Profile) -> None:
         tasks.create_task(watching())
         await inside.waiting.wait()
         assert at._unlocking.in_use == 0  # who only watches keeps no vault open
-        at.turn_out()
+        await at.turn_out()
+
+
+async def test_what_is_about_to_end_ends_before_the_vault_is_locked(profile: Profile) -> None:
+    at = entrance(profile, unlocked=True)
+    going, go_on = asyncio.Event(), asyncio.Event()
+
+    class Slow:
+        async def call(self, method: str, params: object, call: object) -> str:
+            going.set()
+            await go_on.wait()
+            return "stored"
+
+    at._unlocking.handler = Slow()
+    async with asyncio.TaskGroup() as tasks:
+        sending = tasks.create_task(ask(at, "send", api.Send(target="me", text="x")))
+        await going.wait()
+        locking = tasks.create_task(at.turn_out())
+        await asyncio.sleep(0)
+        assert not locking.done()
+        go_on.set()
+    assert sending.result() == "stored"
+
+
+async def test_who_asks_how_it_stands_again_and_again_does_not_keep_it_open(profile: Profile) -> None:
+    at = entrance(profile, unlocked=True)
+    for method in ("status", "daemon.status"):
+        await ask(at, method)
+        assert at._unlocking.used_at == 0.0
+    await ask(at, "whoami")
+    assert at._unlocking.used_at > 0.0
 
 
 async def test_a_methods_own_timeout_stays_its_own(profile: Profile) -> None:

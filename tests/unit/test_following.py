@@ -32,6 +32,24 @@ def test_a_change_is_told_once(file: Path) -> None:
     assert told == [Settings(receipts_read=False)] == [watch.settings] and watch.problem is None
 
 
+def test_who_comes_later_is_told_what_he_does_not_know_and_what_comes(file: Path) -> None:
+    watch, _ = watched(file)
+    told: list[Settings] = []
+    followers = (told.append,)
+    edit.set_(file, "receipts.read", "off")
+    watch.look()
+    watch.tell(followers, Settings())
+    watch.tell(also := ((lambda settings: None),), watch.settings)
+    watch.spare(also)
+    assert told == [Settings(receipts_read=False)]
+    edit.set_(file, "typing", "off")
+    watch.look()
+    watch.spare(followers)
+    edit.unset(file, "typing")
+    watch.look()
+    assert told == [Settings(receipts_read=False), Settings(receipts_read=False, typing=False)]
+
+
 def test_without_a_change_nothing_is_told(file: Path) -> None:
     watch, told = watched(file)
     watch.look()

@@ -8,9 +8,9 @@ import pytest
 
 from p2pmsg.crypto import vault
 from p2pmsg.crypto.vault import KeyFile, Mode, Slot
-from p2pmsg.daemon import keyholder
+from p2pmsg.daemon import keyholder, linux
 from p2pmsg.daemon.home import Profile
-from p2pmsg.errors import StorageFull, VaultLocked, WrongPassphrase
+from p2pmsg.errors import NotPermitted, StorageDamaged, StorageFull, VaultLocked, WrongPassphrase
 from p2pmsg.storage import rekeying
 from p2pmsg.storage.database import close_database, open_database
 
@@ -106,20 +106,74 @@ def test_ended_at_any_step_the_old_way_opens_it(profile: Profile, step: str, old
             raise Ended
         return vault.plain(master) if new is None else sealed(new)(master)
 
+    master = keyholder.unseal(profile, old)
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Ended):
         end_at(patch, step)
-        change(profile, wrap, old)
+        keyholder.change(profile, master, wrap)
     assert kept(profile, old)
     assert vault.read(profile.key).next is None
     assert keyholder.mode(profile) is (Mode.FILE if old is None else Mode.PASSPHRASE)
 
 
-@pytest.mark.parametrize("step", ["rekeyed", "write 2"])
-def test_who_types_the_new_passphrase_first_has_changed_it(profile: Profile, step: str) -> None:
+def interrupted(profile: Profile, step: str) -> None:
+    """Change the passphrase from "old" to "new", and be ended before that step."""
     change(profile, sealed("old"))
+    master = keyholder.unseal(profile, "old")
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Ended):
         end_at(patch, step)
-        change(profile, sealed("new"), "old")
+        keyholder.change(profile, master, sealed("new"))
+
+
+@pytest.mark.parametrize("step", ["rekey", "rekeyed"])
+@pytest.mark.parametrize("passphrase", ["old", "new"])
+def test_on_a_disk_that_takes_nothing_an_interrupted_change_opens_all_the_same(
+    profile: Profile, monkeypatch: pytest.MonkeyPatch, step: str, passphrase: str
+) -> None:
+    interrupted(profile, step)
+    before = profile.key.read_bytes()
+
+    def full(*_: object) -> None:
+        raise StorageFull("full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(vault, "write", full)
+        if (step, passphrase) == ("rekey", "new"):
+            with pytest.raises(WrongPassphrase, match="never came into force"):
+                keyholder.unseal(profile, passphrase)
+        else:
+            assert kept(profile, passphrase)
+    assert profile.key.read_bytes() == before
+    assert kept(profile, "new" if step == "rekeyed" else "old")
+
+
+def test_the_key_of_another_profile_opens_nothing_and_nothing_is_moved(profile: Profile, tmp_path: Path) -> None:
+    change(profile, sealed("mine"))
+    mine = profile.key.read_bytes()
+    profile.key.unlink()
+    vault.create(profile.key, sealed("his"))
+    with pytest.raises(StorageDamaged, match="does not open the database") as caught:
+        keyholder.unseal(profile, "his")
+    assert "same copy" in caught.value.hint
+    assert sorted(path.name for path in profile.folder.iterdir()) == ["data.db", "key"]
+    profile.key.write_bytes(mine)
+    assert kept(profile, "mine")
+
+
+@pytest.mark.parametrize("free", [0, (8 << 20) + (15 << 20)])
+def test_without_the_memory_for_it_no_passphrase_is_tried(profile: Profile, monkeypatch: pytest.MonkeyPatch, free: int) -> None:
+    change(profile, sealed("one"))
+    monkeypatch.setattr(linux, "free_memory_bytes", lambda: free)
+    with pytest.raises(NotPermitted, match=rf"takes 8 MiB of memory to try, and {free >> 20} MiB are free"):
+        keyholder.unseal(profile, "one")
+    with pytest.raises(NotPermitted, match="256 MiB"):
+        keyholder.under_passphrase("one")(bytes(32))
+    monkeypatch.setattr(linux, "free_memory_bytes", lambda: None)
+    assert kept(profile, "one")
+
+
+@pytest.mark.parametrize("step", ["rekeyed", "write 2"])
+def test_who_types_the_new_passphrase_first_has_changed_it(profile: Profile, step: str) -> None:
+    interrupted(profile, step)
     assert kept(profile, "new")
     with pytest.raises(WrongPassphrase):
         keyholder.unseal(profile, "old")
@@ -127,10 +181,7 @@ def test_who_types_the_new_passphrase_first_has_changed_it(profile: Profile, ste
 
 @pytest.mark.parametrize("step", ["rekey"])
 def test_a_new_passphrase_that_never_came_into_force_is_refused_in_words(profile: Profile, step: str) -> None:
-    change(profile, sealed("old"))
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Ended):
-        end_at(patch, step)
-        change(profile, sealed("new"), "old")
+    interrupted(profile, step)
     with pytest.raises(WrongPassphrase, match="never came into force"):
         keyholder.unseal(profile, "new")
     assert kept(profile, "old")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from p2pmsg.daemon import linux
 from p2pmsg.daemon.linux import OtherProcess, file_system_type, is_local
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="asks Linux")
@@ -41,6 +42,7 @@ def test_there_is_no_such_process() -> None:
 
 ORDINARY = """
 import ctypes, os, resource
+from p2pmsg.daemon import linux
 from p2pmsg.daemon.linux import keep_memory_private
 if os.geteuid() == 0:
     os.setgroups([])
@@ -67,3 +69,26 @@ def test_nobody_else_reads_the_memory_and_a_crash_leaves_no_core(tmp_path: Path,
         child.stdin.close()
         assert child.wait(10) == -signal.SIGABRT
     assert list(tmp_path.iterdir()) == []
+
+
+def group(folder: Path, limit: str, used: int, cached: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "memory.max").write_text(f"{limit}\n")
+    (folder / "memory.current").write_text(f"{used}\n")
+    (folder / "memory.stat").write_text(f"anon 1\ninactive_file {cached}\nactive_file 0\n")
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner", "free"),
+    [(("1000", 400, 100), ("max", 5, 0), 700), (("1000", 400, 0), ("500", 450, 0), 50), (("1000", 2000, 0), ("max", 1, 0), 0)],
+)
+def test_every_limit_of_a_group_counts(tmp_path: Path, outer: tuple[str, int, int], inner: tuple[str, int, int], free: int) -> None:
+    group(tmp_path / "outer", *outer)
+    group(tmp_path / "outer/inner", *inner)
+    left = list(linux._free_below(tmp_path, "/outer/inner", ("memory.max", "memory.current"), ""))
+    assert max(0, min(left)) == free
+
+
+def test_memory_is_free() -> None:
+    free = linux.free_memory_bytes()
+    assert free is not None and 1 << 20 < free

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from p2pmsg.crypto.vault import Mode
 from p2pmsg.daemon import keyholder
 from p2pmsg.daemon.home import Profile
 from p2pmsg.daemon.unlocking import CURRENT, NEW, Unlocking
-from p2pmsg.errors import NotPermitted, StorageFull, UsageError, VaultLocked, WrongPassphrase
+from p2pmsg.errors import NotPermitted, P2pmsgError, StorageFull, UsageError, VaultLocked, WrongPassphrase
 from p2pmsg.rpc import api
 from p2pmsg.storage import rekeying
 from p2pmsg.storage.database import close_database, open_database
@@ -28,6 +29,7 @@ pytestmark = pytest.mark.asyncio
 @pytest.fixture(autouse=True)
 def cheap(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(vault, "under_passphrase", partial(vault.under_passphrase, cost=CHEAP))
+    monkeypatch.setattr(keyholder, "need_memory", lambda way: None)
     yield
 
 
@@ -191,5 +193,144 @@ async def test_idle_it_locks_itself_but_not_in_the_middle_of_something(profile: 
         house.unlocking.settings_changed(Settings(lock_idle_s=1))
         await house.was_locked.wait()
         assert house.unlocking.handler is None
+
+    await house.live(life)
+
+
+async def test_a_guess_that_nobody_waits_for_any_more_meets_no_change(profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its look at a key file that is being changed would take the change for an interrupted one, and undo half of it."""
+    house, steps = House(profile), list[str]()
+    begun, go_on, changing = threading.Event(), threading.Event(), threading.Event()
+    unseal, change = keyholder.unseal, keyholder.change
+
+    def slow(of: Profile, passphrase: str | None = None) -> bytes:
+        if passphrase == "slow":
+            begun.set()
+            go_on.wait(10)
+            steps.append("guessed")
+        return unseal(of, passphrase)
+
+    def noted(*args: Any) -> bytes:
+        steps.append("changed")
+        changing.set()
+        return change(*args)
+
+    monkeypatch.setattr(keyholder, "unseal", slow)
+
+    async def life() -> None:
+        await house.do("passphrase_set", "one")
+        monkeypatch.setattr(keyholder, "change", noted)
+        async with asyncio.TaskGroup() as tasks:
+            guess = tasks.create_task(house.do("passphrase_change", "slow", "two"))
+            await asyncio.to_thread(begun.wait, 10)
+            guess.cancel()
+            removing = tasks.create_task(house.do("passphrase_remove", "one"))
+            assert not await asyncio.to_thread(changing.wait, 0.5)
+            assert not removing.done()
+            go_on.set()
+
+    await house.live(life)
+    assert steps == ["guessed", "changed"]
+
+
+async def test_of_two_who_set_a_passphrase_at_once_one_is_told_that_his_does_not_count(profile: Profile) -> None:
+    house = House(profile)
+
+    async def life() -> None:
+        first, second = Asked("one"), Asked("two")
+        async with asyncio.TaskGroup() as tasks:
+            setting = [tasks.create_task(_result(house.unlocking.passphrase_set(api.VaultPassphraseSet(), who))) for who in (first, second)]
+            for who in (first, second):
+                await who.asked.wait()
+            first.answer.set()
+            await setting[0]
+            second.answer.set()
+        assert isinstance(setting[0].result(), dict)
+        assert isinstance(setting[1].result(), NotPermitted)
+
+    await house.live(life)
+    assert keyholder.unseal(profile, "one")
+
+
+class Asked:
+    """Somebody who answers late."""
+
+    def __init__(self, line: str) -> None:
+        self.line, self.asked, self.answer = line, asyncio.Event(), asyncio.Event()
+
+    async def ask(self, question: object) -> str:
+        self.asked.set()
+        await self.answer.wait()
+        return self.line
+
+
+async def _result(work: Any) -> Any:
+    try:
+        return await work
+    except P2pmsgError as error:
+        return error
+
+
+async def test_what_keeps_a_session_from_beginning_is_told_to_who_unlocks(profile: Profile) -> None:
+    house = House(profile)
+    session, faults = house.session, [StorageFull("The disk is full."), None]
+
+    async def failing(master: bytes, leave: asyncio.Event) -> None:
+        if house.locked and (fault := faults.pop(0)) is not None:
+            raise fault
+        await session(master, leave)
+
+    house.session = failing  # type: ignore[method-assign]
+
+    async def life() -> None:
+        await house.do("passphrase_set", "one")
+        await house.do("lock")
+        with pytest.raises(StorageFull, match="is full"):
+            await house.do("unlock", "one")
+        assert house.unlocking.trouble.code == "storage_full"
+        assert (await house.do("unlock", "one"))["vault"] == "open"
+
+    await house.live(life)
+
+
+async def test_a_session_that_fails_at_the_start_ends_the_daemon(profile: Profile) -> None:
+    unlocking = Unlocking(profile, Settings())
+
+    async def failing(master: bytes, leave: asyncio.Event) -> None:
+        raise StorageFull("The disk is full.")
+
+    with pytest.raises(StorageFull):
+        await unlocking.run(failing, lambda: None)
+
+
+async def test_a_change_that_fails_so_that_nothing_opens_any_more_leaves_it_locked(
+    profile: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = House(profile)
+
+    def lost(*_: object) -> bytes:
+        profile.key.write_text("rubbish")
+        raise StorageFull("The disk is full.")
+
+    monkeypatch.setattr(keyholder, "change", lost)
+
+    async def life() -> None:
+        with pytest.raises(StorageFull):
+            await house.do("passphrase_set", "one")
+        await house.unlocking.settled.wait()
+        assert house.unlocking.trouble.code == "storage_damaged"
+
+    await house.live(life)
+
+
+async def test_where_nothing_would_open_it_again_idleness_locks_nothing(profile: Profile) -> None:
+    house = House(profile, Settings(lock_idle_s=1))
+
+    async def life() -> None:
+        await house.do("passphrase_set", "one")
+        profile.key.unlink()
+        house.unlocking.used_at -= 5
+        house.unlocking._perhaps_idle()
+        assert house.unlocking.settled.is_set()
 
     await house.live(life)

@@ -252,3 +252,20 @@ def test_no_secret_shows_in_a_traceback() -> None:
 def write_text(path: Path, text: str) -> None:
     path.write_text(text)
     path.chmod(0o600)
+
+
+@pytest.mark.parametrize(
+    ("set_as", "typed"),
+    [("\u00fcberall", "u\u0308berall"), ("u\u0308berall", "\u00fcberall"), ("one", "one\r"), ("one\r\n", "one"), (" one ", " one ")],
+)
+def test_a_passphrase_is_the_same_on_every_keyboard(set_as: str, typed: str) -> None:
+    key = vault.new_key()
+    slot = vault.under_passphrase(key, set_as, vault.Cost(1, 8 << 20))
+    assert vault.unseal(slot, typed) == key
+
+
+@pytest.mark.parametrize("typed", ["One", "one ", "\uff4fne", "\ud800"])
+def test_a_passphrase_that_looks_alike_is_another(typed: str) -> None:
+    slot = vault.under_passphrase(vault.new_key(), "one", vault.Cost(1, 8 << 20))
+    with pytest.raises(WrongPassphrase):
+        vault.unseal(slot, typed)

@@ -1,12 +1,14 @@
 """Links of account chains: their bytes, ids and signatures. What a whole chain means is for `protocol.authority` to say.
 
-On the wire a link is `signature(64) || body`; the body is a canonical map with short keys, and the id is a hash of the body alone.
-Fields that this version does not know stay in the body, unread.
+On the wire a link is `signature(64) || body`, with a second signature(64) between them in `add` (the new device's) and `reroot` (an
+admin's); the body is a canonical map with short keys, and the id is a hash of the body alone. Fields that this version does not know
+stay in the body, unread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Final
 
@@ -20,6 +22,8 @@ from p2pmsg.model.names import fault_of_name, fault_of_text
 
 SALT_BYTES: Final = 16
 _VERSION: Final = 1
+_SECOND: Final = {LinkKind.ADD.value: domains.CHAIN_JOIN, LinkKind.REROOT.value: domains.CHAIN_REROOT}
+"""Kinds with a second signature, and the purpose of it."""
 
 
 def genesis(
@@ -56,37 +60,101 @@ def profile(secret: bytes, device_key: DeviceKey, account: AccountId, previous: 
     )
 
 
+def adding(
+    signer: bytes, account: AccountId, previous: Iterable[ChainLinkId], device_key: DeviceKey, device_name: str, *, admin: bool
+) -> bytes:
+    """Return the body of a link by which `signer`, a device or the root, takes a new device into the account."""
+    return canonical.pack(
+        {
+            "v": _VERSION,
+            "k": LinkKind.ADD.value,
+            "a": account,
+            "p": sorted(previous),
+            "by": signer,
+            "dev": device_key,
+            "name": device_name,
+            "adm": admin,
+        }
+    )
+
+
+def rerooting(
+    root_public: bytes, account: AccountId, previous: Iterable[ChainLinkId], admin: DeviceKey, new_root: bytes, backup_key: bytes
+) -> bytes:
+    """Return the body of a link by which the root, and an admin, put another root in its place."""
+    return canonical.pack(
+        {
+            "v": _VERSION,
+            "k": LinkKind.REROOT.value,
+            "a": account,
+            "p": sorted(previous),
+            "by": root_public,
+            "with": admin,
+            "root": new_root,
+            "bk": backup_key,
+        }
+    )
+
+
+def agree(secret: bytes, body: bytes) -> bytes:
+    """Return the second signature of a link, which is made first: the new device's of its `add`, an admin's of a `reroot`."""
+    return signing.sign(secret, _SECOND[canonical.unpack(body, limits.CHAIN_LINK_BYTES)["k"]] + body)
+
+
+def complete(secret: bytes, body: bytes, second: bytes) -> bytes:
+    """Return the wire form of an `add` or `reroot`: its signer signs what the other has signed, and that signature."""
+    wire = signing.sign(secret, domains.CHAIN + body + second) + second + body
+    parse(wire)
+    return wire
+
+
+def revoke(secret: bytes, signer: bytes, account: AccountId, previous: Iterable[ChainLinkId], device_key: DeviceKey) -> bytes:
+    """Return the wire form of a link by which `signer`, a device or the root, puts a device out, or itself."""
+    return _signed(
+        secret,
+        {
+            "v": _VERSION,
+            "k": LinkKind.REVOKE.value,
+            "a": account,
+            "p": sorted(previous),
+            "by": signer,
+            "dev": device_key,
+        },
+    )
+
+
 def wire_form(link: ChainLink) -> bytes:
     """Return the exact bytes that `parse` was given."""
-    return link.signature + link.body
+    return link.signature + link.second + link.body
 
 
-def link_id(wire: bytes) -> ChainLinkId:
-    """Return the id of a link's wire form, whatever is in it."""
-    return ChainLinkId(digest(domains.CHAIN, wire[signing.SIGNATURE_BYTES :]))
+def link_id(body: bytes) -> ChainLinkId:
+    """Return the id of a link's body: neither its signatures nor its outer form are in it."""
+    return ChainLinkId(digest(domains.CHAIN, body))
 
 
 def parse(wire: bytes) -> ChainLink:
-    """Return a link whose form, limits and signature are good; whether its signer may sign is not looked at.
+    """Return a link whose form, limits and signatures are good; whether its signer may sign is not looked at.
 
     Raises:
         PeerMisbehaved: they are not, or the link is of a kind or version that this version does not know.
     """
     if len(wire) > limits.CHAIN_LINK_BYTES:
         raise PeerMisbehaved("a link of a chain is too long")
-    signature, body = wire[: signing.SIGNATURE_BYTES], wire[signing.SIGNATURE_BYTES :]
-    fields = canonical.unpack(body, limits.CHAIN_LINK_BYTES)
-    if not isinstance(fields, dict) or fields.get("v") is True or fields.get("v") != _VERSION:
+    body, fields = _body(wire)
+    if fields.get("v") is True or fields.get("v") != _VERSION:
         raise PeerMisbehaved("a link of a chain is of another version")
-    signer = _bytes(fields, "by", signing.KEY_BYTES)
-    match fields.get("k"):
-        case LinkKind.GENESIS.value:
-            link = _genesis(link_id(wire), signature, body, signer, fields)
-        case LinkKind.PROFILE.value:
-            link = _profile(link_id(wire), signature, body, signer, fields)
-        case _:
-            raise PeerMisbehaved("a link of a chain is of a kind unknown here")
-    signing.verify(signer, signature, domains.CHAIN + body)
+    kind = fields.get("k")
+    if type(kind) is not str or (read := _READERS.get(kind)) is None:
+        raise PeerMisbehaved("a link of a chain is of a kind unknown here")
+    signature, second = wire[: signing.SIGNATURE_BYTES], wire[signing.SIGNATURE_BYTES : len(wire) - len(body)]
+    if bool(second) != (kind in _SECOND):
+        raise PeerMisbehaved("a link of a chain has a signature too few or too many")
+    link = replace(read(link_id(body), _bytes(fields, "by", signing.KEY_BYTES), fields), signature=signature, second=second, body=body)
+    if second:
+        assert link.device_key is not None
+        signing.verify(link.device_key, second, _SECOND[kind] + body)
+    signing.verify(link.signer, signature, domains.CHAIN + body + second)
     return link
 
 
@@ -107,13 +175,25 @@ def _signed(secret: bytes, fields: Mapping[str, Any]) -> bytes:
     return wire
 
 
-def _genesis(link: ChainLinkId, signature: bytes, body: bytes, signer: bytes, fields: Mapping[str, Any]) -> ChainLink:
+def _body(wire: bytes) -> tuple[bytes, Mapping[str, Any]]:
+    """Return the body and its fields: what follows the first signature if that is a map, else what follows the second."""
+    for at in (signing.SIGNATURE_BYTES, 2 * signing.SIGNATURE_BYTES):
+        try:
+            fields = canonical.unpack(wire[at:], limits.CHAIN_LINK_BYTES)
+        except PeerMisbehaved:
+            continue
+        if isinstance(fields, dict):
+            return wire[at:], fields
+    raise PeerMisbehaved("a link of a chain has no body")
+
+
+def _genesis(link: ChainLinkId, signer: bytes, fields: Mapping[str, Any]) -> ChainLink:
     _bytes(fields, "salt", SALT_BYTES)
     return ChainLink(
         id=link,
         kind=LinkKind.GENESIS,
-        signature=signature,
-        body=body,
+        signature=b"",
+        body=b"",
         account=AccountId(link),
         previous=(),
         signer=signer,
@@ -121,20 +201,49 @@ def _genesis(link: ChainLinkId, signature: bytes, body: bytes, signer: bytes, fi
         device_key=DeviceKey(_bytes(fields, "dev", signing.KEY_BYTES)),
         device_name=_device_name(fields.get("name")),
         backup_key=_bytes(fields, "bk", kem.PUBLIC_BYTES),
+        admin=True,
     )
 
 
-def _profile(link: ChainLinkId, signature: bytes, body: bytes, signer: bytes, fields: Mapping[str, Any]) -> ChainLink:
-    return ChainLink(
-        id=link,
-        kind=LinkKind.PROFILE,
-        signature=signature,
-        body=body,
-        account=AccountId(_bytes(fields, "a", ID_BYTES)),
-        previous=_previous(fields.get("p")),
-        signer=signer,
-        nickname=_nickname(fields["nick"]) if "nick" in fields else None,
+def _later(kind: LinkKind, link: ChainLinkId, signer: bytes, fields: Mapping[str, Any]) -> ChainLink:
+    account, previous = AccountId(_bytes(fields, "a", ID_BYTES)), _previous(fields.get("p"))
+    return ChainLink(link, kind, b"", b"", account, previous, signer)
+
+
+def _profile(link: ChainLinkId, signer: bytes, fields: Mapping[str, Any]) -> ChainLink:
+    nickname = _nickname(fields["nick"]) if "nick" in fields else None
+    return replace(_later(LinkKind.PROFILE, link, signer, fields), nickname=nickname)
+
+
+def _add(link: ChainLinkId, signer: bytes, fields: Mapping[str, Any]) -> ChainLink:
+    if type(admin := fields.get("adm")) is not bool:
+        raise PeerMisbehaved("an added device is neither an admin nor none")
+    key, name = DeviceKey(_bytes(fields, "dev", signing.KEY_BYTES)), _device_name(fields.get("name"))
+    return replace(_later(LinkKind.ADD, link, signer, fields), device_key=key, device_name=name, admin=admin)
+
+
+def _revoke(link: ChainLinkId, signer: bytes, fields: Mapping[str, Any]) -> ChainLink:
+    return replace(_later(LinkKind.REVOKE, link, signer, fields), device_key=DeviceKey(_bytes(fields, "dev", signing.KEY_BYTES)))
+
+
+def _reroot(link: ChainLinkId, signer: bytes, fields: Mapping[str, Any]) -> ChainLink:
+    if fields.get("root") == signer:
+        raise PeerMisbehaved("a root is put in its own place")
+    return replace(
+        _later(LinkKind.REROOT, link, signer, fields),
+        device_key=DeviceKey(_bytes(fields, "with", signing.KEY_BYTES)),
+        root_key=_bytes(fields, "root", signing.KEY_BYTES),
+        backup_key=_bytes(fields, "bk", kem.PUBLIC_BYTES),
     )
+
+
+_READERS: Final[Mapping[str, Callable[[ChainLinkId, bytes, Mapping[str, Any]], ChainLink]]] = {
+    LinkKind.GENESIS.value: _genesis,
+    LinkKind.PROFILE.value: _profile,
+    LinkKind.ADD.value: _add,
+    LinkKind.REVOKE.value: _revoke,
+    LinkKind.REROOT.value: _reroot,
+}
 
 
 def _bytes(fields: Mapping[str, Any], key: str, size: int) -> bytes:

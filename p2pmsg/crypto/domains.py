@@ -9,6 +9,8 @@ from typing import Final
 
 # -- identity
 CHAIN: Final = b"p2pmsg/1/chain\0"  # body of an account chain's link: its id, and what is signed
+CHAIN_JOIN: Final = b"p2pmsg/1/chain/join\0"  # body of an `add`: what the new device signs
+CHAIN_REROOT: Final = b"p2pmsg/1/chain/reroot\0"  # body of a `reroot`: what the admin signs
 HEADS: Final = b"p2pmsg/1/heads\0"
 DEVICE: Final = b"p2pmsg/1/device\0"
 WORDS_ROOT: Final = b"p2pmsg/1/words/root\0"

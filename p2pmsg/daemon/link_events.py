@@ -160,8 +160,9 @@ class LinkEvents:
         if not link.chain.read(payload):
             return
         reader, link.chain = link.chain, None
-        known = {known.id for known in node.people.links_of(peering.account)}
-        links = [chain.parse(form) for form in reader.forms if chain.link_id(form) not in known]
+        forms = {chain.wire_form(known): known.id for known in node.people.links_of(peering.account)}
+        known = set(forms.values())
+        links = [new for form in reader.forms if form not in forms and (new := chain.parse(form)).id not in known]
         if any(new.account != peering.account for new in links):
             raise PeerMisbehaved("a chain of another account")
         if not links:

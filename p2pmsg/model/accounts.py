@@ -14,6 +14,9 @@ class LinkKind(StrEnum):
 
     GENESIS = "genesis"
     PROFILE = "profile"
+    ADD = "add"
+    REVOKE = "revoke"
+    REROOT = "reroot"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +34,15 @@ class ChainLink:
     """The Ed25519 key that signed: the recovery root's or a device's."""
     nickname: str | None = None
     device_key: DeviceKey | None = None
+    """Who is named: in genesis the first device, in `add` the new one, in `revoke` who is put out, in `reroot` the admin that signs too."""
     device_name: str | None = None
     backup_key: bytes | None = None
+    root_key: bytes | None = None
+    """In `reroot`: the recovery root from now on."""
+    admin: bool = False
+    """In `add`: the new device may add and remove others."""
+    second: bytes = b""
+    """The other signature: in `add` the new device's, in `reroot` the admin's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +54,19 @@ class Device:
     name: str
     admin: bool
     active: bool
+    added_by: DeviceId | None = None
+    """Who signed its `add`; None where the recovery root did."""
+
+
+class Alarm(StrEnum):
+    """What says that an account may be in other hands than it was."""
+
+    WENT_BACK = "went_back"
+    """A device shows the chain without a link of its own: it was put back from an old copy."""
+    SIDE_BY_SIDE = "side_by_side"
+    """Two links of one signer side by side: a copied device, or a key in two hands."""
+    BY_ROOT = "by_root"
+    """The recovery words were used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +81,10 @@ class Membership:
     nickname: str
     previous: Mapping[ChainLinkId, tuple[ChainLinkId, ...]] = field(default_factory=dict, repr=False)
     """The predecessors that each link names."""
+    side_by_side: frozenset[ChainLinkId] = frozenset()
+    """Links that stand beside another one of the same signer: an honest device makes none."""
+    by_root: frozenset[ChainLinkId] = frozenset()
+    """Links after genesis that the recovery root signed alone."""
 
     def cover(self, heads: Iterable[ChainLinkId], older: Iterable[ChainLinkId]) -> bool:
         """Say whether each link in `older` is one of `heads` or an ancestor of one."""

@@ -79,8 +79,10 @@ class Verifier:
         stored = self.known(proof.account)
         if stored is not None and chain.heads_digest(stored.heads) == proof.heads:
             return stored, ()
-        mine = {link.id: link for link in self.links_of(proof.account)}
-        links = [mine.get(chain.link_id(form)) or chain.parse(form) for form in forms]
+        held = self.links_of(proof.account)
+        mine = {link.id for link in held}
+        forms_held = {chain.wire_form(link): link for link in held}
+        links = [forms_held.get(form) or chain.parse(form) for form in forms]
         membership = authority.resolve(links)
         require(membership.account == proof.account, "a chain does not begin with the account's genesis")
         require(chain.heads_digest(membership.heads) == proof.heads, "a chain has other heads than were signed")

@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 from p2pmsg.config import limits
 from p2pmsg.crypto.chain import device_id
 from p2pmsg.errors import PeerMisbehaved
-from p2pmsg.model.accounts import ChainLink, LinkKind
+from p2pmsg.model.accounts import Alarm, ChainLink, LinkKind
 from p2pmsg.model.events import Conversation, ConversationKind
 from p2pmsg.model.ids import AccountId, ChainLinkId, ConversationId, DeviceKey
 from p2pmsg.protocol import authority
+from tests.unit import chains
 from tests.unit.people import Person
 
+A, B, C, D = chains.KEYS[:4]
 KEY = DeviceKey(b"k" * 32)
 ROOT = b"r" * 32
 
@@ -28,7 +30,7 @@ def link_id(number: int) -> ChainLinkId:
 
 def genesis(number: int = 0) -> ChainLink:
     account = AccountId(link_id(number))
-    return ChainLink(link_id(number), LinkKind.GENESIS, b"", b"", account, (), ROOT, "Ann", KEY, "laptop", b"")
+    return ChainLink(link_id(number), LinkKind.GENESIS, b"", b"", account, (), ROOT, "Ann", KEY, "laptop", b"", admin=True)
 
 
 def profile(number: int, *previous: int, nickname: str | None = None, signer: bytes = KEY, account: int = 0) -> ChainLink:
@@ -84,24 +86,83 @@ def test_a_link_of_another_account_is_refused() -> None:
     assert "another account" in refused(genesis(), profile(1, 0, account=7))
 
 
-@pytest.mark.parametrize("signer", [ROOT, b"x" * 32])
-def test_a_signer_who_was_no_admin_is_refused(signer: bytes) -> None:
-    assert "no admin" in refused(genesis(), profile(1, 0, signer=signer))
+def test_a_signer_who_was_no_admin_is_refused() -> None:
+    assert "no admin" in refused(genesis(), profile(1, 0, signer=b"x" * 32))
 
 
 def test_a_link_that_does_not_rest_on_genesis_is_refused() -> None:
     assert "no admin" in refused(genesis(), replace(profile(1), previous=()))
 
 
-def test_two_links_of_one_signer_side_by_side_are_refused() -> None:
-    assert "side by side" in refused(genesis(), profile(1, 0), profile(2, 0))
-    assert "side by side" in refused(*line(3), profile(7, 1), profile(8, 2, 7))
+def test_two_links_of_one_signer_side_by_side_are_told_of() -> None:
+    assert authority.resolve(line(3)).side_by_side == frozenset()
+    found = authority.resolve([*line(3), profile(7, 1), profile(8, 2, 7)])
+    assert found.side_by_side == {link_id(2), link_id(7)}
 
 
 def test_the_number_of_links_is_limited() -> None:
     whole = line(limits.CHAIN_LINKS + 1)
     assert len(authority.resolve(whole[:-1]).links) == limits.CHAIN_LINKS
     assert "too many" in refused(*whole)
+
+
+def test_the_number_of_devices_is_limited() -> None:
+    many = [chains.GENESIS]
+    for number in range(1, limits.DEVICES + 1):
+        many.append(chains.add(number, chains.KEYS[0], DeviceKey(b"%32d" % number), many[-1]))
+    assert len(authority.resolve(many[:-1]).devices) == limits.DEVICES
+    assert "too many devices" in refused(*many)
+
+
+def test_devices_tell_who_added_them_and_what_they_may() -> None:
+    phone = chains.add(1, A, B, chains.GENESIS)
+    box = chains.add(2, B, C, phone, admin=False)
+    by_root = chains.add(3, chains.ROOT, D, box)
+    gone = chains.revoke(4, A, B, by_root)
+    found = {device.key: device for device in authority.resolve([chains.GENESIS, phone, box, by_root, gone]).devices.values()}
+    assert [(found[key].admin, found[key].active) for key in (A, B, C, D)] == [(True, True), (True, False), (False, True), (True, True)]
+    assert [found[key].added_by for key in (A, D)] == [None, None]
+    assert (found[B].added_by, found[C].added_by) == (found[A].id, found[B].id) and found[C].name == "name 2"
+
+
+def test_who_is_no_admin_signs_nothing() -> None:
+    box = chains.add(1, A, B, chains.GENESIS, admin=False)
+    assert "no admin" in refused(chains.GENESIS, box, chains.profile(2, B, "Eve", box))
+    assert "no admin" in refused(chains.GENESIS, box, chains.reroot(2, chains.ROOT, B, chains.ROOTS[1], box))
+    assert "the root's" in refused(chains.GENESIS, chains.reroot(1, A, A, chains.ROOTS[1], chains.GENESIS))
+
+
+def test_two_links_side_by_side_and_links_of_the_root_are_alarms_once() -> None:
+    alone = authority.resolve([chains.GENESIS])
+    copied = [chains.GENESIS, chains.profile(1, A, "One", chains.GENESIS), chains.profile(2, A, "Two", chains.GENESIS)]
+    twins = authority.resolve(copied)
+    assert authority.alarms(alone, twins) == authority.alarms(None, twins) == {Alarm.SIDE_BY_SIDE}
+    more = authority.resolve([*copied, chains.profile(3, A, "Three", *copied)])
+    assert authority.alarms(twins, more) == authority.alarms(twins, twins) == frozenset()
+    worded = authority.resolve([*copied, chains.add(3, chains.ROOT, B, *copied)])
+    assert authority.alarms(twins, worded) == {Alarm.BY_ROOT} and authority.alarms(worded, worded) == frozenset()
+    first_seen = authority.resolve([chains.GENESIS, chains.add(1, chains.ROOT, B, chains.GENESIS)])
+    assert authority.alarms(None, first_seen) == frozenset()
+
+
+def test_a_device_added_or_removed_by_devices_and_a_reroot_by_root_and_admin_are_no_alarm() -> None:
+    links = [chains.GENESIS, phone := chains.add(1, A, B, chains.GENESIS), gone := chains.revoke(2, B, A, phone)]
+    links += [chains.reroot(3, chains.ROOT, B, chains.ROOTS[1], gone)]
+    assert authority.alarms(authority.resolve(links[:1]), authority.resolve(links)) == frozenset()
+
+
+def test_concurrent_links_of_two_devices_are_no_alarm() -> None:
+    phone = chains.add(1, A, B, chains.GENESIS)
+    found = authority.resolve([chains.GENESIS, phone, chains.profile(2, A, "One", phone), chains.profile(3, B, "Two", phone)])
+    assert authority.alarms(authority.resolve([chains.GENESIS, phone]), found) == frozenset()
+
+
+def test_who_lacks_a_link_of_his_own_went_back_who_lacks_those_of_others_did_not() -> None:
+    links = [chains.GENESIS, phone := chains.add(1, A, B, chains.GENESIS), mine := chains.profile(2, B, "One", phone)]
+    links += [chains.profile(3, A, "Two", mine)]
+    ids = [link.id for link in links]
+    assert authority.went_back(links, ids[:2], B) and authority.went_back(links, ids[:3], A)
+    assert not authority.went_back(links, ids[:3], B) and not authority.went_back(links, ids, A)
 
 
 def test_a_deep_chain_is_no_deep_recursion() -> None:
@@ -126,7 +187,7 @@ def test_a_ring_of_links_is_refused() -> None:
 
 
 @st.composite
-def chains(draw: st.DrawFn) -> list[ChainLink]:
+def grown(draw: st.DrawFn) -> list[ChainLink]:
     """Good chains: each link rests on the one before, and perhaps on older ones too."""
     links = [genesis()]
     for number in range(1, draw(st.integers(1, 12))):
@@ -135,7 +196,7 @@ def chains(draw: st.DrawFn) -> list[ChainLink]:
     return links
 
 
-@given(chains(), st.randoms(use_true_random=False))
+@given(grown(), st.randoms(use_true_random=False))
 def test_the_order_of_links_changes_nothing(links: list[ChainLink], random: object) -> None:
     shuffled = list(links)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
@@ -143,7 +204,7 @@ def test_the_order_of_links_changes_nothing(links: list[ChainLink], random: obje
     assert authority.in_order(shuffled) == authority.in_order(links)
 
 
-@given(chains())
+@given(grown())
 def test_in_order_has_predecessors_first(links: list[ChainLink]) -> None:
     seen: set[ChainLinkId] = set()
     for link in authority.in_order(reversed(links)):
@@ -152,7 +213,7 @@ def test_in_order_has_predecessors_first(links: list[ChainLink]) -> None:
     assert seen == {link.id for link in links}
 
 
-@given(chains(), st.data())
+@given(grown(), st.data())
 def test_heads_only_grow(links: list[ChainLink], data: st.DataObject) -> None:
     part = links[: data.draw(st.integers(1, len(links)))]
     assert authority.resolve(part).links <= authority.resolve(links).links

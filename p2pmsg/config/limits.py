@@ -27,6 +27,8 @@ COMPARE_TIMEOUT_S = 120.0
 HALF_OPEN_PER_ADDRESS = 8
 HALF_OPEN = 64
 RETRY_ABOVE = 16
+SILENT_SOCKETS = 64
+"""Sockets of ports that I had before somebody was blocked; older ones are closed, and the system says there that nobody is at home."""
 HALF_OPEN_UNDISTURBED_S = 0.5
 """A half-open link whose peer has shown no MAC for this long gives way to a newcomer when all places are taken."""
 GATE_ROWS = 1000

@@ -21,7 +21,7 @@ from p2pmsg.daemon.names import check_own_name
 from p2pmsg.daemon.node import Node
 from p2pmsg.daemon.notices import Notices
 from p2pmsg.daemon.objects import Json
-from p2pmsg.daemon.relations import Redraw, Relations
+from p2pmsg.daemon.relations import Relations
 from p2pmsg.daemon.running import Running
 from p2pmsg.daemon.trusting import Trusting
 from p2pmsg.daemon.watching import Watching
@@ -54,12 +54,11 @@ class Api:
         endpoint: Endpoint,
         started_at: datetime,
         warnings: list[dict[str, str]],
-        redraw_port: Redraw,
     ) -> None:
         self._profile = profile
         self._node = node
         self._worker = worker
-        relations = Relations(node, worker, announcer, endpoint, redraw_port)
+        relations = Relations(node, worker, announcer, endpoint)
         trusting = Trusting(node)
         encounters = Encounters(node, announcer, trusting)
         messaging = Messaging(node, worker, settings)

@@ -79,6 +79,12 @@ class Link:
         return self.connection.number
 
     @property
+    def nobodys(self) -> bool:
+        """Whether somebody has come in who was not let in so far, not even to compare."""
+        answered = self.path is Path.INCOMING and self.channel is None and self.peering is None
+        return answered and not (isinstance(self.handshake, ComparingResponder) and self.handshake.admitted)
+
+    @property
     def address(self) -> Address:
         return self.connection.remote
 

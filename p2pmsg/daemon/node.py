@@ -82,6 +82,8 @@ class Node:
         self.network: Callable[[Address], str] = lambda address: ""
         """Names the network an address is on, for last known addresses."""
         self.interface_name: Callable[[Link], str | None] = lambda link: None
+        self.hide: Callable[[], None] = lambda: None
+        """Has this node be found elsewhere, by those who recognise it: at another port, under another name."""
         self._endpoint = endpoint
         self._adopted = 0
         self._appended: dict[ConversationId, list[Event]] = {}
@@ -337,8 +339,9 @@ class Node:
         """A contact was blocked in storage: for him it is as if my cable were pulled. Nobody of that account is dialled any more."""
         self.presence.contact_removed(account)
         for link in self.linkage:
-            if account in (link.account, link.peering.account if link.peering is not None else None):
-                self.linkage.abandon(link.number)
+            if account in (link.account, link.peering.account if link.peering is not None else None) or link.nobodys:
+                self.linkage.abandon(link.number)  # who has not said yet who he is may be he: any other dials again
+        self.hide()
 
     def forget_contact(self, account: AccountId) -> None:
         """A contact was removed in storage: links end, nobody of that account is dialled or recognised any more."""

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from p2pmsg.crypto import gates
+from p2pmsg.errors import Blocked
 from p2pmsg.model.accounts import Contact, Trust
 from p2pmsg.model.events import Event, Tip
 from p2pmsg.model.gates import Ended, GateRow, Purpose
@@ -48,7 +49,9 @@ def commit_peering(db: Db, *, node: Node, peering: Peering, name: str | None, no
     people_store.add_links(db, peering.new_links, now_ms)
     people, account = node.people, peering.account
     assert peering.pair_key is not None
-    old = people.contacts.get(account)
+    old = people_store.contact(db, account)
+    if old is not None and old.blocked and not peering.dialled:  # since the handshake asked
+        raise Blocked(f"{old.shown} is blocked.")
     compared = peering.gate.purpose is Purpose.SAS
     verified = compared or peering.dialled or (old is not None and old.trust is Trust.VERIFIED)
     body = ContactBody(

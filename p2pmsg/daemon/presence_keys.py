@@ -29,9 +29,14 @@ class PresenceKeys:
     def __init__(self, node: Node) -> None:
         self._node = node
 
-    def next(self) -> SettingBody:
-        """Return what `self` says of a new key of mine; once it is stored it is given to `renewed`."""
-        return SettingBody(PRESENCE_KEY, [os.urandom(32), self._node.people.me.presence_number + 1])
+    def next(self, db: Db) -> SettingBody:
+        """Return what `self` says of a new key of mine; once it is stored it is given to `renewed`.
+
+        Its number follows that of the newest stored: of two under one number a contact would keep one, and I would use the other.
+        """
+        stored = people_store.settings(db)[PRESENCE_KEY]
+        assert isinstance(stored, list)
+        return SettingBody(PRESENCE_KEY, [os.urandom(32), stored[1] + 1])
 
     def renewed(self, body: SettingBody) -> None:
         """My key is another one: all who are linked get it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -39,7 +39,6 @@ from p2pmsg.storage.cipher import Db
 from p2pmsg.storage.doors import InviteRow
 from p2pmsg.storage.worker import Worker
 
-Redraw = Callable[[], Awaitable[None]]
 _AGAIN_S = 1.0
 _PATIENCE_S = 30.0
 
@@ -47,13 +46,11 @@ _PATIENCE_S = 30.0
 class Relations:
     """The methods `contact.…` of the local API."""
 
-    def __init__(self, node: Node, worker: Worker, announcer: Announcer, endpoint: Endpoint, redraw_port: Redraw) -> None:
-        """`redraw_port` makes this node be found at another port, and nowhere else."""
+    def __init__(self, node: Node, worker: Worker, announcer: Announcer, endpoint: Endpoint) -> None:
         self._node = node
         self._worker = worker
         self._announcer = announcer
         self._endpoint = endpoint
-        self._redraw_port = redraw_port
 
     # -- invites
 
@@ -159,7 +156,6 @@ class Relations:
         node, found = self._node, names.find_contact(self._node.people, params.name)
         if not found.blocked:
             await say(node, found, blocked=True)
-            await self._redraw_port()
         return objects.contact(node, node.people.contacts[found.account])
 
     async def unblock(self, params: api.ContactUnblock) -> Json:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from p2pmsg.daemon.node import Node
 from p2pmsg.errors import ContactNotFound
 from p2pmsg.model.accounts import Contact, Trust
+from p2pmsg.model.ids import AccountId
 from p2pmsg.protocol.bodies import ContactBody
 from p2pmsg.storage import doors, erasing
 from p2pmsg.storage import people as people_store
@@ -34,7 +35,7 @@ async def say(
     Raises:
         ContactNotFound: he was removed meanwhile. NotPermitted: this is an old copy. StorageFull.
     """
-    account, presence = contact.account, node.presence_keys.next()
+    account, renewed = contact.account, blocked or removed
 
     def job(db: Db) -> tuple[Any, ...]:
         current = people_store.contact(db, account)
@@ -42,30 +43,37 @@ async def say(
             raise ContactNotFound(f"{contact.shown} is no contact any more.")
         current = _changed(current, name, verified_by, blocked)
         events = [node.write(db, node.people.own(), _body(current, removed))]
-        if blocked or removed:
+        presence = node.presence_keys.next(db) if renewed else None
+        if presence is not None:
             events.append(node.write(db, node.people.own(), presence))
-        if removed:
-            people_store.forget(db, account)
-        elif blocked:
-            people_store.shut_out(db, account)
+        _close_doors(db, account, blocked, removed)
         if history:
             gone = erasing.everything(db, node.people.direct(account).id)
             events += [node.write(db, node.people.own(), deletion) for deletion in gone]
-        return *events, doors.gates(db, 0)
+        return *events, presence, doors.gates(db, 0)
 
     def then(result: Sequence[Any]) -> None:
-        node.people.gates = result[-1]
+        *_, presence, node.people.gates = result
         if removed:
             node.forget_contact(account)
         elif (known := node.people.contacts.get(account)) is not None:
             node.people.contacts[account] = _changed(known, name, verified_by, blocked)
-            node.contact_changed(account)
         if blocked:
             node.shut_out(account)
-        if blocked or removed:
+        if not removed:
+            node.contact_changed(account)
+        if presence is not None:
             node.presence_keys.renewed(presence)
 
     await node.run_write(job, then=then)
+
+
+def _close_doors(db: Db, account: AccountId, blocked: bool | None, removed: bool) -> None:
+    if removed:
+        people_store.forget(db, account)
+    elif blocked:
+        people_store.shut_out(db, account)
+        people_store.forget_ports(db)
 
 
 def _changed(contact: Contact, name: str | None, verified_by: VerifiedBy | None, blocked: bool | None) -> Contact:

@@ -162,7 +162,7 @@ class _Daemon:
         node.recognises_more = announcer.contacts_changed
         await ways.start(tasks)
         surroundings.start(tasks)
-        api = Api(self._profile, settings, node, worker, announcer, endpoint, self._started_at, warnings, surroundings.redraw_port)
+        api = Api(self._profile, settings, node, worker, announcer, endpoint, self._started_at, warnings)
         api.running.socket = self._entrance.socket
         api.running.settings_problem = lambda: self._following.problem
         api.running.network_problem = lambda: surroundings.problem

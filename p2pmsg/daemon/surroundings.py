@@ -48,6 +48,7 @@ class Surroundings(Listener):
         self._browsing: asyncio.Task[None] | None = None
         node.network = self.network_of
         node.interface_name = self.interface_of
+        node.hide = self.hide
 
     def network_of(self, address: Address) -> str:
         """Return the name of the network that an address is on; "" where it is none of ours."""
@@ -90,15 +91,16 @@ class Surroundings(Listener):
             now_ms = self._node.clock.wall_ms()
             await self._worker.run(lambda db: people_store.set_network_port(db, network, bound, now_ms))
 
-    async def redraw_port(self) -> None:
-        """Be found at another port from now on, also after a restart; a port that is configured stays. A new epoch follows.
-
-        Raises: OSError: no other port is to be had.
-        """
+    def hide(self) -> None:
+        """Be found at another port from now on, also after a restart; a port that is configured stays. A new epoch follows."""
         if not self._settings.listen_port:
             network, now_ms = self._home_network(), self._node.clock.wall_ms()
-            port = await self._endpoint.redraw(LOOPBACK if self._only_loopback() else ANYWHERE)
-            await self._worker.run(lambda db: people_store.set_network_port(db, network, port, now_ms))
+            try:
+                port = self._endpoint.redraw(LOOPBACK if self._only_loopback() else ANYWHERE)
+            except OSError as error:
+                _log.error("no other port is to be had (%s): this one stays until the next start", error)
+            else:
+                self._worker.submit(lambda db: people_store.set_network_port(db, network, port, now_ms), lambda result: None)
         self._announcer.new_epoch()
 
     def start(self, tasks: asyncio.TaskGroup) -> None:

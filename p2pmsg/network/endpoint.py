@@ -76,27 +76,33 @@ class Endpoint:
         Raises:
             OSError: an address or the port is not to be had; what was bound before stays, unless it stood in the way.
         """
+        self._rebind(hosts, port)
+        return self.port
+
+    def _rebind(self, hosts: Sequence[str], port: int) -> None:
         fresh = self._bind(hosts, port)
         self._retired += [old for old in self._sockets if old not in fresh]
         self._retired = [old for old in self._retired if old not in fresh]
         self._sockets = fresh
         self._close_unused()
-        return self.port
 
-    async def redraw(self, hosts: Sequence[str]) -> int:
+    def redraw(self, hosts: Sequence[str]) -> int:
         """Draw another port, and return it. The sockets of before serve the links they have; to all others they stay silent.
 
-        They stay open after their last link, too: where no socket is, the system says so.
+        They stay open after their last link, too: where no socket is, the system says so. Only of very many the oldest are closed.
 
         Raises: OSError: none is to be had; all stays as it was.
         """
         before = list(self._sockets)
         self._silent += before
         try:
-            return await self.bind(hosts)
+            self._rebind(hosts, 0)
         except OSError:
             self._silent = [own for own in self._silent if own not in before]
             raise
+        self._silent = self._silent[-limits.SILENT_SOCKETS :]
+        self._close_unused()
+        return self.port
 
     def dial(self, address: Address, *, redial: bool = False) -> Connection:
         """Begin a connection; `connection_ready` or `connection_lost` follows within `handshake_timeout_s`, later than this call.

@@ -198,6 +198,11 @@ def network_port(db: Db, network: str) -> int | None:
     return int(row[0]) if row is not None else None
 
 
+def forget_ports(db: Db) -> None:
+    """Have another port drawn on every network: who was blocked may know them all."""
+    db.execute("DELETE FROM network")
+
+
 def set_network_port(db: Db, network: str, port: int, now_ms: int) -> None:
     db.execute("INSERT OR REPLACE INTO network (id, port, seen_ms) VALUES (?, ?, ?)", (network, port, now_ms))
 

@@ -169,6 +169,7 @@ class House:
         self.announcer = Announcer(self.node, self.endpoint)  # type: ignore[arg-type]
         self.announcer.interfaces = (NETWORK,)
         self.redrawn = 0
+        self.node.hide = self._hide
 
     def start(self) -> House:
         self.node.start(ranges.tips(self.shelf.db))
@@ -205,7 +206,7 @@ class House:
                 await changed.wait()
                 changed.clear()
 
-    async def redraw_port(self) -> None:
+    def _hide(self) -> None:
         """Counts: there are no ports here."""
         self.redrawn += 1
 

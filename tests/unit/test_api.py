@@ -32,7 +32,7 @@ PROFILE = Profile(Path("/nowhere/p2pmsg"), "default", home_was_named=True)
 
 def of(house: House) -> Api:
     started = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    return Api(PROFILE, Settings(), house.node, house.storage, house.announcer, house.endpoint, started, [], house.redraw_port)  # type: ignore[arg-type]
+    return Api(PROFILE, Settings(), house.node, house.storage, house.announcer, house.endpoint, started, [])  # type: ignore[arg-type]
 
 
 def alone() -> House:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from p2pmsg.crypto import gates
+from p2pmsg.daemon.load import load_people
+from p2pmsg.daemon.peering import commit_peering
 from p2pmsg.daemon.relations import Relations
 from p2pmsg.errors import Blocked
+from p2pmsg.model.gates import GateRow, Purpose
+from p2pmsg.protocol.messages import Peering
 from p2pmsg.rpc import api
 from p2pmsg.storage import doors
 from p2pmsg.storage import people as people_store
@@ -14,11 +20,11 @@ from tests.unit.nodes import PAIR_KEY, House, Wire, moved_in, neighbours, settle
 from tests.unit.people import Person, seeded
 
 pytestmark = pytest.mark.asyncio
-ANN, BOB = Person("Ann"), Person("Bob")
+ANN, BOB, CARL, EVE = Person("Ann"), Person("Bob"), Person("Carl"), Person("Eve")
 
 
 def relations(house: House) -> Relations:
-    return Relations(house.node, house.storage, house.announcer, house.endpoint, house.redraw_port)  # type: ignore[arg-type]
+    return Relations(house.node, house.storage, house.announcer, house.endpoint)  # type: ignore[arg-type]
 
 
 async def block(house: House, name: str = "Bob") -> None:
@@ -83,3 +89,52 @@ async def test_unblocked_he_is_a_contact_without_a_key() -> None:
     assert await relations(house).unblock(api.ContactUnblock(name="Bob")) == shown
     assert house.node.people.contacts[BOB.account].pair_key is None
     assert (await house.send("after"))["state"] == "queued"
+
+
+async def test_two_blocked_at_once_the_others_hold_the_key_that_counts() -> None:
+    async with neighbours(ANN, BOB) as (ann, bob):
+        for other in (CARL, EVE):
+            ann.shelf.meet(other)
+            ann.node.people.contacts[other.account] = load_people(ann.shelf.db).contacts[other.account]
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(block(ann, "Carl"))
+            tasks.create_task(block(ann, "Eve"))
+        await settle()
+        me, held = ann.node.people.me, bob.node.people.contacts[ANN.account]
+        assert (held.presence_key, held.presence_number) == (me.presence_key, me.presence_number) == (me.presence_key, 3)
+
+
+async def test_on_every_network_another_port_is_drawn() -> None:
+    house = House(ANN, shelf=moved_in(ANN, BOB)).start()
+    people_store.set_network_port(house.storage.db, "home", 4000, 1)
+    people_store.set_network_port(house.storage.db, "cafe", 4001, 1)
+    await block(house)
+    assert [people_store.network_port(house.storage.db, network) for network in ("home", "cafe")] == [None, None]
+
+
+async def test_who_has_not_said_yet_who_he_is_hears_nothing_either() -> None:
+    house = House(ANN, shelf=moved_in(ANN, BOB)).start()
+    wire = Wire(house.address, house.node.linkage)
+    house.node.linkage.connection_ready(wire, seeded("exporter"))  # type: ignore[arg-type]
+    await block(house)
+    assert (wire.abandoned, wire.closed, wire.refused, wire.written) == (True, None, False, b"")
+
+
+async def test_whoever_gives_up_waiting_for_the_answer_has_blocked_him_all_the_same() -> None:
+    house = House(ANN, shelf=moved_in(ANN, BOB)).start()
+    async with asyncio.TaskGroup() as tasks:
+        blocking = tasks.create_task(block(house))
+        await asyncio.sleep(0)
+        blocking.cancel()
+    await settle()
+    assert house.node.people.contacts[BOB.account].blocked and house.redrawn == 1
+
+
+async def test_an_invite_that_he_uses_meanwhile_does_not_take_it_back() -> None:
+    house = House(ANN, shelf=moved_in(ANN, BOB)).start()
+    await block(house)
+    gate = GateRow(bytes(32), Purpose.SAS, None)
+    membership = house.node.people.memberships[BOB.account]
+    peering = Peering(BOB.account, BOB.key, BOB.device, membership, (), gate, bytes(32), False)
+    with pytest.raises(Blocked), house.storage.db.atomic():
+        commit_peering(house.storage.db, node=house.node, peering=peering, name=None, now_ms=1)

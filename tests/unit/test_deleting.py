@@ -166,7 +166,7 @@ async def test_the_key_of_a_deleted_message_sends_nothing() -> None:
 
 
 async def remove(house: House, *, history: bool) -> None:
-    relations = Relations(house.node, house.storage, house.announcer, house.endpoint, house.redraw_port)  # type: ignore[arg-type]
+    relations = Relations(house.node, house.storage, house.announcer, house.endpoint)  # type: ignore[arg-type]
     await relations.remove(api.ContactRemove(name="Bob", history=history))
 
 

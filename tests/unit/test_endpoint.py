@@ -337,7 +337,7 @@ async def test_old_port_serves_its_links_and_answers_nobody_new() -> None:
 async def test_a_port_that_was_left_stays_silent_also_without_links() -> None:
     async with linked(QUICK) as (ann, bob, mine, theirs):
         old = bob.endpoint.port
-        assert await bob.endpoint.redraw(LOOPBACK) != old
+        assert bob.endpoint.redraw(LOOPBACK) != old
         mine.write(frame(b"by the old port"))
         assert (await bob.frames.get()).body == b"by the old port"
         theirs.abandon()

@@ -34,7 +34,7 @@ def crowd() -> list[Person]:
 
 async def ask(house: House, method: str, **params: Any) -> Any:
     started = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    found = Api(PROFILE, Settings(), house.node, house.storage, house.announcer, house.endpoint, started, [], house.redraw_port)  # type: ignore[arg-type]
+    found = Api(PROFILE, Settings(), house.node, house.storage, house.announcer, house.endpoint, started, [])  # type: ignore[arg-type]
     return await found.call(method, msgspec.convert(params, api.METHODS[method]), None)  # type: ignore[arg-type]
 
 

@@ -6,9 +6,12 @@ import pytest
 
 from p2pmsg.crypto import gates
 from p2pmsg.daemon.saying import say
+from p2pmsg.model.events import Event
 from p2pmsg.model.ids import LinkNumber
+from p2pmsg.protocol.bodies import SettingBody
 from p2pmsg.protocol.wire import PresenceKey
 from p2pmsg.storage import people as people_store
+from p2pmsg.storage.cipher import Db
 from tests.unit.nodes import PAIR_KEY, House, moved_in, neighbours, settle
 from tests.unit.people import Person, seeded
 
@@ -19,8 +22,12 @@ ANN, BOB, EVE = Person("Ann"), Person("Bob"), Person("Eve")
 async def renew(house: House) -> None:
     """Get another key, as if somebody had been blocked."""
     keys = house.node.presence_keys
-    body = keys.next()
-    await house.node.run_write(lambda db: house.node.write(db, house.node.people.own(), body), then=lambda event: keys.renewed(body))
+
+    def job(db: Db) -> tuple[Event, SettingBody]:
+        body = keys.next(db)
+        return house.node.write(db, house.node.people.own(), body), body
+
+    await house.node.run_write(job, then=lambda written: keys.renewed(written[1]))
 
 
 def holds(house: House, other: Person) -> int:

@@ -68,7 +68,7 @@ def interface_of(house: House) -> Interface:
 
 
 def of(house: House) -> Relations:
-    return Relations(house.node, house.storage, house.announcer, house.endpoint, house.redraw_port)  # type: ignore[arg-type]
+    return Relations(house.node, house.storage, house.announcer, house.endpoint)  # type: ignore[arg-type]
 
 
 async def invite(house: House, **params: Any) -> dict[str, Any]:

@@ -16,9 +16,10 @@ from p2pmsg.daemon.hints import Hints
 from p2pmsg.daemon.node import Node
 from p2pmsg.errors import MdnsUnavailable, PeerMisbehaved
 from p2pmsg.model.addresses import Address, Interface, Path
+from p2pmsg.model.ids import AccountId
 from p2pmsg.model.names import nick_of
 from p2pmsg.network import interfaces
-from p2pmsg.network.announcements import Announcement
+from p2pmsg.network.announcements import VERSION, Announcement
 from p2pmsg.network.beacon import Beacon
 from p2pmsg.network.discovery import Discovery
 from p2pmsg.network.endpoint import Endpoint
@@ -35,7 +36,8 @@ class Announcer:
     def __init__(self, node: Node, endpoint: Endpoint) -> None:
         self.interfaces: tuple[Interface, ...] = ()
         self.problem: MdnsUnavailable | None = None
-        self.newer_version_seen = False
+        self.other_versions: dict[AccountId, int] = {}
+        """Which version of the protocol each contact's latest announcement was of, where not of ours."""
         self._node = node
         node.visibility.changed = self._visibility_changed
         node.checks.look = self.look
@@ -55,9 +57,12 @@ class Announcer:
 
     def announced(self, nonce: bytes, addresses: bytes, tags: bytes, version: int, path: Path = Path.MDNS) -> None:
         """Somebody announced: a contact is dialled at the addresses that its tag covers, strangers are passed over."""
-        if version != 1:
-            self.newer_version_seen |= self._node.people.recognise(nonce, addresses, tags) is not None
+        if version != VERSION:
+            if (account := self._node.people.recognise(nonce, addresses, tags)) is not None:
+                self.other_versions[account] = version
             return
+        if self.other_versions and (account := self._node.people.recognise(nonce, addresses, tags)) is not None:
+            self.other_versions.pop(account, None)
         if usable := self._usable(addresses):
             self._node.announced(nonce, addresses, tags, usable, path)
 
@@ -67,7 +72,7 @@ class Announcer:
 
     def hint_heard(self, heard: Announced) -> None:
         """A peer handed on how somebody announces himself."""
-        self.announced(heard.nonce, heard.addresses, heard.tags, 1, Path.HINT)
+        self.announced(heard.nonce, heard.addresses, heard.tags, VERSION, Path.HINT)
 
     def interfaces_changed(self, found: tuple[Interface, ...]) -> None:
         """Addresses changed, or the machine woke: a new epoch."""

@@ -14,7 +14,7 @@ from p2pmsg.crypto.vault import Mode
 from p2pmsg.daemon import keyholder, objects
 from p2pmsg.daemon.announcer import Announcer
 from p2pmsg.daemon.home import Profile
-from p2pmsg.daemon.node import Node
+from p2pmsg.daemon.node import OLD_COPY_HINT, Node
 from p2pmsg.daemon.notices import Notices
 from p2pmsg.daemon.objects import Json
 from p2pmsg.daemon.usage import disk_bytes
@@ -23,6 +23,8 @@ from p2pmsg.network.endpoint import Endpoint
 from p2pmsg.rpc import api
 from p2pmsg.storage import queries
 from p2pmsg.storage.worker import Worker
+
+_NEWEST = "Install the newest p2pmsg on both machines."
 
 
 class Running:
@@ -89,14 +91,17 @@ class Running:
         if node.storage_error is not None:
             warn("storage_failed", f"What others send cannot be stored: {node.storage_error}", "p2pmsg daemon logs")
         if node.old_copy:
-            warn("old_copy", "This folder is an old copy of this device. It writes nothing more.", "Use the newer copy.")
+            warn("old_copy", "This folder is an old copy of this device. It writes nothing more.", OLD_COPY_HINT)
         for device in node.people.forked:
             name = objects.name_of(node.people, node.people.account_of(device) or node.people.me.account)
             warn("forked", f"A device of {name} was copied: two of it are at work, so it gets no link.", "Ask its owner.")
         if ahead := node.links.clock_ahead_ms():
             warn("clock_off", f"This machine's clock is {abs(ahead) // 60000} min off those of the others.", "Set the clock.")
         for words in self._newer_peers():
-            warn("newer_version", words, "Install the newest p2pmsg on both machines.")
+            warn("newer_version", words, _NEWEST)
+        for account, version in sorted(self._announcer.other_versions.items()):
+            if account in node.people.contacts:
+                warn(*_other_version(objects.name_of(node.people, account), version))
         return found
 
     def _warn_of_network(self, warn: Callable[[str, str, str], None]) -> None:
@@ -118,8 +123,15 @@ class Running:
         """Say who seems to use a newer version than this one."""
         people = self._node.people
         names = [objects.name_of(people, account) for account in sorted(self._node.linkage.not_understood & people.contacts.keys())]
-        found = [f"{name} uses a newer p2pmsg and sent something this version cannot show." for name in names]
-        return ["A contact uses a newer protocol.", *found] if self._announcer.newer_version_seen else found
+        return [f"{name} uses a newer p2pmsg and sent something this version cannot show." for name in names]
+
+
+def _other_version(name: str, version: int) -> tuple[str, str, str]:
+    """Return the warning of a contact who is here and speaks another version of the protocol than this one."""
+    newer = version > PROTOCOL_VERSION
+    which = "a newer" if newer else "an older"
+    said = f"{name} is here with {which} version of the protocol ({version}; this is {PROTOCOL_VERSION}): no link can be opened."
+    return ("newer_version", said, _NEWEST) if newer else ("older_version", said, f"Ask {name} to install the newest p2pmsg.")
 
 
 def basics(profile: Profile, socket: str, started_at: datetime) -> Json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -128,6 +129,7 @@ def test_a_damaged_database_is_set_aside(home: Path) -> None:
     database.unlink()
     damaged[len(damaged) // 2] ^= 1
     database.write_bytes(damaged)  # mended, or a copy from before
+    database.chmod(0o600)
     assert ann.start()["running"] and len(ann.ask("history", target="me")) == 1
     ann.stop()
 
@@ -148,7 +150,7 @@ def test_files_that_are_deleted_while_the_daemon_runs(home: Path) -> None:
         assert waiting["state"] != "delivered" and ann.texts(bob) == ["one", "two"]
         files = Path(f"/proc/{ann.pid}/fd")
         (number,) = [each for each in files.iterdir() if str(each.readlink()) == f"{ann.folder / 'data.db'} (deleted)"]
-        (ann.folder / "data.db").write_bytes(number.read_bytes())  # as the hint says
+        subprocess.run(["install", "-m", "600", str(number), str(ann.folder / "data.db")], check=True)  # as the hint says
         ann.good("daemon", "restart", "--json")
         until(lambda: bob.state(ann, waiting) == "delivered", "they go on")
 
@@ -181,7 +183,8 @@ def test_an_old_copy_that_is_put_back(home: Path) -> None:
         (ann.folder / "data.db").write_bytes(old)
         ann.start()
         until(lambda: "old_copy" in [warning["code"] for warning in ann.ask("status")["warnings"]], "it is told what it lacks")
-        ann.fails(8, "not_permitted", "send", "bob", "--json", "under a number that is taken")
+        refused = ann.fails(8, "not_permitted", "send", "bob", "--json", "under a number that is taken")
+        assert "--as-new" in refused["hint"]
         assert bob.texts(ann) == ["later than the copy"] and bob.ask("status")["warnings"] == []
 
 

@@ -42,6 +42,8 @@ _numbers = itertools.count(1)
 class Person:
     """Somebody with a machine."""
 
+    program = PROGRAM
+
     def __init__(self, lan: Lan, node: int, folder: Path, name: str) -> None:
         self.lan, self.node, self.name = lan, node, name
         self.home = folder / name.lower()
@@ -56,7 +58,7 @@ class Person:
 
     def command(self, *words: str) -> list[str]:
         """Return the command line of the CLI as this person."""
-        return ["env", f"P2PMSG_HOME={self.home}", *PROGRAM, *words]
+        return ["env", f"P2PMSG_HOME={self.home}", *self.program, *words]
 
     def cli(self, *words: str, status: int = 0) -> Json:
         """Run a command with --json in the person's namespace; return what it printed (for a list the last object)."""

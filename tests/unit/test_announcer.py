@@ -156,10 +156,20 @@ async def test_rubbish_under_a_good_tag(addresses: bytes) -> None:
 async def test_a_contact_of_a_later_version_is_noticed_not_dialled() -> None:
     made, _ = house()
     made.announcer.announced(*announcement("10.0.0.9", key=seeded("stranger")), 2)
-    assert not made.announcer.newer_version_seen
+    assert made.announcer.other_versions == {}
     made.announcer.announced(*announcement("10.0.0.9"), 2)
     await settle()
-    assert made.announcer.newer_version_seen and made.endpoint.dialled == []
+    assert made.announcer.other_versions == {BOB.account: 2} and made.endpoint.dialled == []
+
+
+async def test_a_contact_who_has_got_our_version_is_forgotten_as_another() -> None:
+    made, _ = house()
+    made.announcer.announced(*announcement("10.0.0.9"), 2)
+    made.announcer.announced(*announcement("10.0.0.9", key=seeded("stranger")), 1)
+    assert made.announcer.other_versions == {BOB.account: 2}
+    made.announcer.announced(*announcement("10.0.0.9"), 1)
+    await settle()
+    assert made.announcer.other_versions == {} and len(made.endpoint.dialled) == 1
 
 
 # -- addresses

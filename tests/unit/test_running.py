@@ -18,6 +18,7 @@ from p2pmsg.daemon.running import Running
 from p2pmsg.errors import MdnsUnavailable, NotPermitted, SettingsInvalid
 from p2pmsg.model.addresses import Address
 from p2pmsg.model.addresses import Path as Way
+from p2pmsg.model.ids import AccountId
 from p2pmsg.protocol import presence
 from p2pmsg.rpc import api
 from tests.unit.nodes import House, moved_in
@@ -79,12 +80,21 @@ async def test_status_warns(monkeypatch: pytest.MonkeyPatch) -> None:
     house = alone()
     house.announcer.interfaces = ()
     house.announcer.problem = MdnsUnavailable("port 5353 is taken")
-    house.announcer.newer_version_seen = True
+    house.announcer.other_versions = {BOB.account: 2}
     house.node.old_copy = True
     house.node.people.forked.add(BOB.device)
     found = await status(house, monkeypatch)
     assert codes(found) == ["no_network", "mdns_unavailable", "old_copy", "forked", "newer_version"]
-    assert "Bob" in found["warnings"][3]["message"]
+    assert "--as-new" in found["warnings"][2]["hint"]
+    assert "Bob" in found["warnings"][3]["message"] and "Bob is here with a newer version" in found["warnings"][4]["message"]
+
+
+async def test_status_warns_of_a_contact_with_an_older_version_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = alone()
+    house.announcer.other_versions = {BOB.account: 0, AccountId(bytes(32)): 2}
+    found = await status(house, monkeypatch)
+    assert codes(found) == ["older_version"]
+    assert found["warnings"][0]["hint"] == "Ask Bob to install the newest p2pmsg."
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,7 @@ from p2pmsg.storage.feed import ChangeType
 from p2pmsg.storage.worker import Storage
 
 _log = logging.getLogger(__name__)
+OLD_COPY_HINT = "Use the newer copy. p2pmsg init --as-new, which makes a device of its own of such a folder, comes with own devices."
 
 
 class Endpoint(Protocol):
@@ -161,7 +162,7 @@ class Node:
         if self.old_copy:
             raise NotPermitted(
                 "This folder is an old copy of this device: another copy has written since. It writes nothing more.",
-                hint="Use the newer copy.",
+                hint=OLD_COPY_HINT,
             )
 
     def submit_write(self, job: Callable[[Db], Any], done: Callable[[Any], None], *, room_bytes: int = 0) -> None:

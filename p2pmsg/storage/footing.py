@@ -27,7 +27,7 @@ class Footing:
             empty_journal(db)  # the file that lives on is whole by that
             return StorageDamaged(
                 f"The database was deleted or replaced while the daemon used it: {self._path}. Nothing more is stored.",
-                hint=f"Before you stop the daemon, save what it has: cp /proc/{os.getpid()}/fd/N {self._path}; "
+                hint=f"Before you stop the daemon, save what it has: install -m 600 /proc/{os.getpid()}/fd/N {self._path}; "
                 f"ls -l /proc/{os.getpid()}/fd shows N. Then: p2pmsg daemon restart",
             )
         if found != self._files:

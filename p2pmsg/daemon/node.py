@@ -342,7 +342,6 @@ class Node:
         for link in self.linkage:
             if account in (link.account, link.peering.account if link.peering is not None else None) or link.nobodys:
                 self.linkage.abandon(link.number)  # who has not said yet who he is may be he: any other dials again
-        self.hide()
 
     def forget_contact(self, account: AccountId) -> None:
         """A contact was removed in storage: links end, nobody of that account is dialled or recognised any more."""

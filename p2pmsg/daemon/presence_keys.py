@@ -39,10 +39,13 @@ class PresenceKeys:
         return SettingBody(PRESENCE_KEY, [os.urandom(32), stored[1] + 1])
 
     def renewed(self, body: SettingBody) -> None:
-        """My key is another one: all who are linked get it."""
-        node = self._node
+        """My key is another one: what is announced from now on is tagged under it."""
         key, number = body.value
-        node.people.me = replace(node.people.me, presence_key=key, presence_number=number)
+        self._node.people.me = replace(self._node.people.me, presence_key=key, presence_number=number)
+
+    def tell(self) -> None:
+        """Give my key to all who are linked."""
+        node = self._node
         for opened in list(node.links):
             self._tell(opened.link, opened.account)
 

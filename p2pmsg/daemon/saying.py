@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
+from p2pmsg.config import limits
 from p2pmsg.daemon.node import Node
 from p2pmsg.errors import ContactNotFound
 from p2pmsg.model.accounts import Contact, Trust
@@ -18,7 +19,22 @@ from p2pmsg.storage.cipher import Db
 VerifiedBy = Literal["invite", "sas", "number"]
 
 
-async def say(
+Saying = tuple[Callable[[Db], Sequence[Any]], Callable[[Sequence[Any]], None]]
+"""What is stored, and what follows from its result in memory."""
+
+
+async def say(node: Node, contact: Contact, **what: Any) -> None:
+    """Write it, and take it on in memory once it is stored. `what` is as of `saying`.
+
+    Raises:
+        ContactNotFound: he was removed meanwhile. NotPermitted: this is an old copy. StorageFull.
+    """
+    job, then = saying(node, contact, **what)
+    parts = bool(what.get("blocked") or what.get("removed"))
+    await node.run_write(job, then=then, room_bytes=0 if parts else limits.DISK_REFUSE_BYTES)  # a full disk keeps nobody in
+
+
+def saying(
     node: Node,
     contact: Contact,
     *,
@@ -27,45 +43,52 @@ async def say(
     blocked: bool | None = None,
     removed: bool = False,
     history: bool = False,
-) -> None:
-    """Write it, and take it on in memory once it is stored. What is None stays as it is; `history` deletes what was said, too.
+) -> Saying:
+    """Return how to say it. What is None stays as it is; `history` deletes what was said, too.
 
     Who is blocked or removed loses the pair's keys, and I get a new presence key: he recognises me no more.
-
-    Raises:
-        ContactNotFound: he was removed meanwhile. NotPermitted: this is an old copy. StorageFull.
     """
     account, renewed = contact.account, blocked or removed
 
     def job(db: Db) -> tuple[Any, ...]:
-        current = people_store.contact(db, account)
-        if current is None:
-            raise ContactNotFound(f"{contact.shown} is no contact any more.")
-        current = _changed(current, name, verified_by, blocked)
+        current = _changed(_still_there(db, contact), name, verified_by, blocked)
         events = [node.write(db, node.people.own(), _body(current, removed))]
-        presence = node.presence_keys.next(db) if renewed else None
-        if presence is not None:
+        if (presence := node.presence_keys.next(db) if renewed else None) is not None:
             events.append(node.write(db, node.people.own(), presence))
         _close_doors(db, account, blocked, removed)
-        if history:
-            gone = erasing.everything(db, node.people.direct(account).id)
-            events += [node.write(db, node.people.own(), deletion) for deletion in gone]
+        for deletion in erasing.everything(db, node.people.direct(account).id) if history else ():
+            events.append(node.write(db, node.people.own(), deletion))
         return *events, presence, doors.gates(db, 0)
 
     def then(result: Sequence[Any]) -> None:
         *_, presence, node.people.gates = result
-        if removed:
-            node.forget_contact(account)
-        elif (known := node.people.contacts.get(account)) is not None:
-            node.people.contacts[account] = _changed(known, name, verified_by, blocked)
-        if blocked:
-            node.shut_out(account)
-        if not removed:
-            node.contact_changed(account)
         if presence is not None:
             node.presence_keys.renewed(presence)
+        if (known := node.people.contacts.get(account)) is not None:
+            node.people.contacts[account] = _changed(known, name, verified_by, blocked)
+        _part(node, account, blocked, removed)
+        if presence is not None:  # by now he has no link on which he would be told, too
+            node.presence_keys.tell()
+        if blocked:
+            node.hide()
 
-    await node.run_write(job, then=then)
+    return job, then
+
+
+def _part(node: Node, account: AccountId, blocked: bool | None, removed: bool) -> None:
+    """Do in memory what it means for his links, and tell those who watch."""
+    if removed:
+        node.forget_contact(account)
+        return
+    if blocked:
+        node.shut_out(account)
+    node.contact_changed(account)
+
+
+def _still_there(db: Db, contact: Contact) -> Contact:
+    if (current := people_store.contact(db, contact.account)) is None:
+        raise ContactNotFound(f"{contact.shown} is no contact any more.")
+    return current
 
 
 def _close_doors(db: Db, account: AccountId, blocked: bool | None, removed: bool) -> None:

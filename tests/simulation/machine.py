@@ -13,6 +13,7 @@ from p2pmsg.daemon.linkage import Joining
 from p2pmsg.daemon.load import invite_ends, load_people
 from p2pmsg.daemon.node import Node
 from p2pmsg.daemon.presence_keys import PRESENCE_KEY
+from p2pmsg.daemon.saying import saying
 from p2pmsg.errors import InviteExpired, P2pmsgError, StorageFull
 from p2pmsg.model.addresses import Address, Interface, Path
 from p2pmsg.model.events import Conversation, ConversationKind, Event, Kind, Tip
@@ -20,7 +21,7 @@ from p2pmsg.model.gates import GateRow, Purpose
 from p2pmsg.model.ids import DeviceId, EventId
 from p2pmsg.protocol import log, wire
 from p2pmsg.protocol.addresses import Invite
-from p2pmsg.protocol.bodies import ContactBody, ReadBody, ReadEntry, SettingBody, TextBody, encode_body
+from p2pmsg.protocol.bodies import ReadBody, ReadEntry, SettingBody, TextBody, encode_body
 from p2pmsg.storage import doors, queries, ranges
 from p2pmsg.storage import log as log_store
 from p2pmsg.storage import people as people_store
@@ -84,6 +85,8 @@ class Process:
         self.announcer = Announcer(self.node, self.endpoint)  # type: ignore[arg-type]
         self.announcer.interfaces = (Interface("sim0", 2, ((machine.host, 16),), ()),)
         self.announcer.attach(self)  # type: ignore[arg-type]
+        self.node.hide = self.announcer.new_epoch
+        self.node.recognises_more = self.announcer.contacts_changed
         self._machine = machine
         self._said: tuple[bytes, bytes, bytes] | None = None
         self._heard: dict[bytes, tuple[bytes, bytes, bytes]] = {}
@@ -166,6 +169,11 @@ class Machine:
     def node(self) -> Node:
         assert self.process is not None
         return self.process.node
+
+    @property
+    def announcer(self) -> Announcer:
+        assert self.process is not None
+        return self.process.announcer
 
     @property
     def runs(self) -> bool:
@@ -267,21 +275,34 @@ class Machine:
 
     def remove(self, other: Machine) -> None:
         """Part from a contact, as `contact remove` does."""
+        self._say_of(other, self.announcer.new_epoch, removed=True)
+
+    def block(self, other: Machine) -> None:
+        """Fall silent to a contact, as `contact block` does."""
+        self._say_of(other, blocked=True)
+
+    def unblock(self, other: Machine) -> None:
+        """Take it back, as `contact unblock` does."""
+        self._say_of(other, blocked=False)
+
+    def blocks(self, other: Machine) -> bool:
+        """Say whether it is stored that the other is blocked."""
+        contact = people_store.contact(self.db, other.account)
+        return contact is not None and contact.blocked
+
+    def _say_of(self, other: Machine, afterwards: Callable[[], None] = lambda: None, **what: Any) -> None:
         node = self.node
         contact = node.people.contacts.get(other.account)
         if contact is None:
             return
-        body = ContactBody(contact.account, contact.name, contact.nickname, contact.trust.value, None, contact.pair_key, None, True)
-
-        def job(db: Db) -> tuple[Any, ...]:
-            event = node.write(db, node.people.own(), body)
-            people_store.forget(db, contact.account)
-            return event, doors.gates(db, 0)
+        job, then = saying(node, contact, **what)
 
         def done(result: Any) -> None:
             if isinstance(result, tuple):
-                node.people.gates = result[1]
-                node.forget_contact(contact.account)
+                then(result)
+                afterwards()
+            elif not isinstance(result, P2pmsgError):
+                self.world.fail(f"{self.name} says of {other.name} {what}: {result!r}")
 
         node.submit_write(job, done)
 

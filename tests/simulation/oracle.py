@@ -26,7 +26,7 @@ _DOUBLED_IN_FEED = """SELECT count(*) FROM (
 
 _VIEWS = (
     "SELECT number, conversation, position, tie, seq, system, mine, text FROM message ORDER BY number",
-    "SELECT account, name, nickname, trust, removed, pair_key FROM contact ORDER BY account",
+    "SELECT account, name, nickname, trust, removed, blocked, pair_key FROM contact ORDER BY account",
     "SELECT number, unread FROM conversation ORDER BY number",
     "SELECT message, account, delivered_ms IS NULL, read_ms IS NULL FROM delivery ORDER BY message, account",
     "SELECT parent, event FROM waiting ORDER BY parent, event",
@@ -41,6 +41,8 @@ class Oracle:
         self.members: dict[ConversationId, frozenset[AccountId]] = {}
         self.accepted: dict[EventId, tuple[str, str]] = {}
         """Messages that `send` has accepted: from whom to whom."""
+        self.said = {b" of a burst", b"x" * 24}
+        """Parts of messages; a part that is shorter would turn up by chance."""
         self.events_handed = 0
         self.frames: Counter[str] = Counter()
 
@@ -50,6 +52,8 @@ class Oracle:
         """A node sends something on an open link: the other must be in the conversation, and it must all be durable here."""
         self.frames[type(message).__name__] += 1
         account = link.peering.account if link.peering else AccountId(b"")
+        if (contact := machine.node.people.contacts.get(account)) is not None and contact.blocked:
+            self._world.fail(f"{machine.name} told {self._world.name_of(account)}, who is blocked, {type(message).__name__}")
         match message:
             case wire.Events(events):
                 self.events_handed += len(events)
@@ -83,6 +87,11 @@ class Oracle:
             if not holds(machine, entry.conversation, claim.device, claim.seq, claim.id):
                 self._world.fail(f"{machine.name} claims {claim.seq} of {claim.device.hex()[:8]} and does not hold it")
 
+    def carried(self, data: bytes) -> None:
+        """I6: nobody can read what is said."""
+        if found := [word for word in self.said if word in data]:
+            self._world.fail(f"the wire has {found[0]!r} in the clear")
+
     # -- at any time
 
     def check_ticks(self) -> None:
@@ -100,6 +109,7 @@ class Oracle:
         for machine in self._world.machines.values():
             if machine.process is None:
                 continue
+            self._check_blocked(machine)
             node = machine.node
             opened = {each.link: each.account for each in node.links}
             if set(node.replication._peers) != set(opened):
@@ -120,14 +130,20 @@ class Oracle:
                             f"{machine.name}: presence waits for a dial of {self._world.name_of(account)} that nobody knows of"
                         )
 
+    def _check_blocked(self, machine: Machine) -> None:
+        """Nobody who is blocked has a link, or is dialled but by an invite that my user has typed."""
+        blocked = {account for account, contact in machine.node.people.contacts.items() if contact.blocked}
+        for link in machine.node.linkage:
+            whose = link.peering.account if link.peering else link.account
+            if whose in blocked and link.joining is None:
+                self._world.fail(f"{machine.name} has a link with {self._world.name_of(whose)}, who is blocked")
+
     # -- in the end
 
     def check_end(self) -> None:
         """I1 to I3, and properties 3, 5, 9 and 10 of all pairs that are whole."""
         self.check_ticks()
-        for a, b in self._world.pairs():
-            if self._world.excused(a) or self._world.excused(b):
-                continue
+        for a, b in self._world.whole_pairs():
             self.check_pair(a, b)
         for machine in self._world.machines.values():
             self._check_views(machine)

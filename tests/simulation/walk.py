@@ -67,6 +67,8 @@ class Walk:
             (2, self.liar),
             (2, self.meet),
             (2, self.remove),
+            (3, self.block),
+            (2, self.unblock),
         ]
 
     def step(self) -> None:
@@ -164,6 +166,16 @@ class Walk:
         if pair := self._talking():
             pair[0].remove(pair[1])
 
+    def block(self) -> None:
+        if pair := self._talking():
+            pair[0].block(pair[1])
+
+    def unblock(self) -> None:
+        pairs = [pair for a, b in self._world.pairs() for pair in ((a, b), (b, a)) if pair[0].runs and pair[0].blocks(pair[1])]
+        if pairs:
+            a, b = self._rng.choice(pairs)
+            a.unblock(b)
+
     # -- inside
 
     def _any(self, *, runs: bool | None = None) -> Machine | None:
@@ -171,6 +183,7 @@ class Walk:
         return self._rng.choice(found) if found else None
 
     def _talking(self) -> tuple[Machine, Machine] | None:
-        """Return somebody who runs and a contact of his."""
+        """Return somebody who runs and a contact of his, whom he has not blocked."""
         pairs = [pair for a, b in self._world.pairs() for pair in ((a, b), (b, a)) if pair[0].runs and pair[0].knows(pair[1])]
+        pairs = [(a, b) for a, b in pairs if not a.blocks(b)]
         return self._rng.choice(pairs) if pairs else None

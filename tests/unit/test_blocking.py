@@ -104,6 +104,25 @@ async def test_two_blocked_at_once_the_others_hold_the_key_that_counts() -> None
         assert (held.presence_key, held.presence_number) == (me.presence_key, me.presence_number) == (me.presence_key, 3)
 
 
+async def test_what_is_announced_after_it_is_tagged_under_the_new_key() -> None:
+    async with neighbours(ANN, BOB) as (ann, bob):
+        bobs, tags = ann.node.people.contacts[BOB.account].pair_key, list[bytes]()
+        ann.node.hide = lambda: tags.append(ann.announcer._tags(b"n" * 10, b"a"))
+        await block(ann)
+        await settle()
+        assert len(tags) == 1 and bob.node.people.recognise(b"n" * 10, b"a", tags[0]) is None
+        assert bobs is not None and gates.tag(bobs, b"n" * 10, b"a") not in tags[0]
+        assert gates.tag(ann.node.people.me.presence_key, b"n" * 10, b"a") in tags[0]
+        assert bob.node.people.contacts[ANN.account].presence_number == 1
+
+
+async def test_on_a_full_disk_somebody_can_be_blocked() -> None:
+    house = House(ANN, shelf=moved_in(ANN, BOB)).start()
+    house.storage.free_bytes = 0
+    await block(house)
+    assert house.node.people.contacts[BOB.account].blocked
+
+
 async def test_on_every_network_another_port_is_drawn() -> None:
     house = House(ANN, shelf=moved_in(ANN, BOB)).start()
     people_store.set_network_port(house.storage.db, "home", 4000, 1)

@@ -28,6 +28,7 @@ async def renew(house: House) -> None:
         return house.node.write(db, house.node.people.own(), body), body
 
     await house.node.run_write(job, then=lambda written: keys.renewed(written[1]))
+    keys.tell()
 
 
 def holds(house: House, other: Person) -> int:

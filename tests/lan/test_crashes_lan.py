@@ -1,5 +1,6 @@
 """kill -9 of either side, or both, with messages in flight: nothing lost, nothing twice, nothing shown as delivered that is not there.
 
+Nor is anything left behind (remains.py).
 The moment of each kill is drawn; the seed is in the failure.
 """
 
@@ -15,10 +16,13 @@ import pytest
 from p2pmsg.errors import DaemonNotRunning
 from tests.lan.lan import end
 from tests.lan.people import Person, Scene, halted, start
+from tests.lan.remains import Remains
 
 MakeScene = Callable[..., Scene]
 IN_FLIGHT = 40
 ROUNDS = 5
+WORDS = 5
+"""The last of them are looked for in the clear."""
 RECEIVING_S, WRITING_S, MEETING_S = 0.02, 0.04, 0.12
 """About what each takes here; kills are spread over it."""
 
@@ -54,14 +58,15 @@ def shown_as_delivered(writer: Person, to: Person) -> set[str]:
     return {text for text, state in writer.states(to).items() if state in ("delivered", "read")}
 
 
-def check_all_there(writer: Person, to: Person, accepted: list[str], seed: str) -> None:
-    """Everything accepted arrives, once, in the order of the writer's own history."""
+def check_all_there(writer: Person, to: Person, accepted: list[str], seed: str, remains: Remains) -> None:
+    """Everything accepted arrives, once, in the order of the writer's own history; nothing remains that should not."""
     writer.until_delivered(to)
     written = [each["text"] for each in writer.texts(to) if each["mine"]]
     got = to.got(writer)
     assert got == written, seed
     assert len(set(got)) == len(got), seed
     assert set(accepted) <= set(got), seed
+    remains.check(*(text.encode() for text in written[-WORDS:]))
 
 
 @pytest.fixture
@@ -71,6 +76,7 @@ def seed(request: pytest.FixtureRequest) -> str:
 
 def test_the_receiver_is_killed(scene: MakeScene, seed: str) -> None:
     ann, bob = scene().pair()
+    remains = Remains(ann, bob)
     draw, accepted = random.Random(seed), []
     for round_ in range(ROUNDS):
         with halted(bob):
@@ -83,11 +89,12 @@ def test_the_receiver_is_killed(scene: MakeScene, seed: str) -> None:
         with halted(ann):
             bob.start()
             assert delivered <= set(bob.got(ann)), seed
-        check_all_there(ann, bob, accepted, seed)
+        check_all_there(ann, bob, accepted, seed, remains)
 
 
 def test_the_sender_is_killed(scene: MakeScene, seed: str) -> None:
     ann, bob = scene().pair()
+    remains = Remains(ann, bob)
     draw, accepted = random.Random(seed), []
     for round_ in range(ROUNDS):
         pouring = Pouring(ann, bob, round_)
@@ -97,23 +104,25 @@ def test_the_sender_is_killed(scene: MakeScene, seed: str) -> None:
         with halted(bob):
             ann.start()
             assert set(accepted) <= set(ann.states(bob)), seed
-        check_all_there(ann, bob, accepted, seed)
+        check_all_there(ann, bob, accepted, seed, remains)
 
 
 def test_the_sender_is_killed_with_everything_in_flight(scene: MakeScene, seed: str) -> None:
     ann, bob = scene().pair()
+    remains = Remains(ann, bob)
     accepted: list[str] = []
     for round_ in range(2):
         with halted(bob):
             accepted += Pouring(ann, bob, round_).accepted()
             ann.kill()
         ann.start()
-        check_all_there(ann, bob, accepted, seed)
+        check_all_there(ann, bob, accepted, seed, remains)
     assert len(accepted) == 2 * IN_FLIGHT
 
 
 def test_both_are_killed_while_both_write(scene: MakeScene, seed: str) -> None:
     ann, bob = scene().pair()
+    remains = Remains(ann, bob)
     draw = random.Random(seed)
     of_ann: list[str] = []
     of_bob: list[str] = []
@@ -125,8 +134,8 @@ def test_both_are_killed_while_both_write(scene: MakeScene, seed: str) -> None:
         of_ann += pouring[0].accepted()
         of_bob += pouring[1].accepted()
         start(ann, bob)
-        check_all_there(ann, bob, of_ann, seed)
-        check_all_there(bob, ann, of_bob, seed)
+        check_all_there(ann, bob, of_ann, seed, remains)
+        check_all_there(bob, ann, of_bob, seed, remains)
 
 
 def test_one_is_killed_while_they_become_contacts(scene: MakeScene, seed: str) -> None:

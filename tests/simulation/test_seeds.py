@@ -10,10 +10,11 @@ import os
 import pytest
 
 from tests.simulation.walk import walked
+from tests.simulation.world import Failed, World
 
 
 def seeds() -> range:
-    first, _, count = os.environ.get("P2PMSG_SEEDS", "30").rpartition(":")
+    first, _, count = os.environ.get("P2PMSG_SEEDS", "100").rpartition(":")
     return range(int(first or 0), int(first or 0) + int(count))
 
 
@@ -31,3 +32,13 @@ def test_the_same_seed_is_the_same_run(seed: int) -> None:
             world.finish()
             traces.add((world.trace, world.scheduler.turns, world.scheduler.now))
     assert len(traces) == 1
+
+
+def test_words_in_the_clear_would_be_seen() -> None:
+    with World(1) as world:
+        world.introduce(("ann", "bob"))
+        world.say("ann", "bob")
+        world.run(1.0)
+        world.network.carried("here", "there", b"...ann to bob at 1.000...")
+        with pytest.raises(Failed, match="in the clear"):
+            world.check()

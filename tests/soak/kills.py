@@ -1,7 +1,8 @@
 """Daemons that are killed (-9) at random moments while both write as fast as they can, with at least 20 messages in flight.
 
 After every kill: what was told as delivered is in the other's database before anything is made up for (I1); what was accepted
-arrives once (I2), in order, without gap (I3); the daemon is back in time (I5).
+arrives once (I2), in order, without gap (I3); the daemon is back in time (I5); no word can be read in its files or on the wire (I6);
+it holds no more files, threads and memory than at first (I7).
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from tests.bench.figures import median
 from tests.bench.place import Place
 from tests.lan.people import Json, Person
 from tests.lan.people import start as start_daemons
-from tests.soak.load import MOST, Load, pump
+from tests.lan.remains import Remains
+from tests.soak.load import FILLING, MOST, Load, pump
 
 LEAST_IN_FLIGHT: Final = 20
 LONGEST_S: Final = 0.4
@@ -30,6 +32,8 @@ LONGEST_S: Final = 0.4
 BACK_S: Final = 2.0
 """So long a start may take, besides what others on this machine keep the processors for."""
 ARRIVED_S: Final = 60.0
+SHOWN: Final = 24
+"""So much of a text in the clear is too much."""
 KILLS_A_PAIR: Final = 40
 """Then two others take their place, so that checks stay quick."""
 
@@ -41,9 +45,11 @@ def run(count: int, seed: int) -> bool:
     for first in range(0, count, KILLS_A_PAIR):
         with Place() as here:
             pair = here.pair()
+            remains = Remains(*pair, capture=None if here.alone else here.folder / "frames")
             for number in range(first, min(count, first + KILLS_A_PAIR)):
                 try:
                     in_flight, back_s = _round(here, pair, number, rng)
+                    remains.check(FILLING[:SHOWN].encode(), *(f"{person.name} {number} 0".encode() for person in pair))
                 except AssertionError as fault:
                     _say(f"kill {number}: {fault}")
                     for person in pair:

@@ -16,6 +16,7 @@ from tests.lan.people import Person
 MOST: Final = 350
 """Messages of one side in one round: both together stay below what one `history` shows."""
 SILENCE_S: Final = 30.0
+FILLING: Final = "x" * 180
 
 
 class Load:
@@ -55,7 +56,7 @@ class Load:
     def ask(self) -> None:
         """Send as many as may be under way at once."""
         while not self.gone and self.asked < MOST and self.asked - self.answered < IN_FLIGHT:
-            params = {"target": self.to.account, "text": f"{self.prefix}{self.asked:04} {'x' * 180}"}
+            params = {"target": self.to.account, "text": f"{self.prefix}{self.asked:04} {FILLING}"}
             request = json.dumps({"jsonrpc": "2.0", "id": f"n{self.asked}", "method": "send", "params": params})
             self._guarded(lambda: self._answers.socket.sendall(request.encode() + b"\n"))  # noqa: B023  # called at once
             self.asked += 1

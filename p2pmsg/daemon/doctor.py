@@ -20,7 +20,7 @@ from p2pmsg.crypto import kem, vault
 from p2pmsg.daemon import firewall_programs, home, linux, lock, ownership
 from p2pmsg.daemon.home import Profile
 from p2pmsg.daemon.rows import Row, merged
-from p2pmsg.errors import Ambiguous, DaemonOtherVersion, NoDaemon, NotFound, P2pmsgError
+from p2pmsg.errors import Ambiguous, DaemonOtherVersion, KeyringUnavailable, NoDaemon, NotFound, P2pmsgError, VaultLocked
 from p2pmsg.model.addresses import Interface
 from p2pmsg.network import interfaces, multicast
 from p2pmsg.rpc import client
@@ -86,6 +86,8 @@ class _Daemon:
             told = self._call("doctor", {"with": self._who})
         except (NotFound, Ambiguous):
             raise
+        except VaultLocked:  # of which a warning tells
+            return found
         except P2pmsgError as error:
             return [Row("daemon", False, f"It could not tell more: {error}", error.hint), *found]
         return [Row(each["check"], each["ok"], each["detail"], each["hint"] or "") for each in told] + found
@@ -126,7 +128,7 @@ def _home(profile: Profile) -> Row:
             home.check_mine(folder)
         ownership.check_private(profile)
         checkup.check_folder(profile.folder)
-        vault.open_key(profile.key)
+        vault.read(profile.key)
     except P2pmsgError as error:
         return Row("home", False, str(error), error.hint)
     except OSError as error:
@@ -151,7 +153,15 @@ def _database(profile: Profile) -> Row:
     if not profile.database.exists():
         return Row("database", None, "There is none yet.")
     try:
-        said = checkup.look(profile.database, vault.database_key(vault.open_key(profile.key)))
+        key = vault.open_key(profile.key)
+    except VaultLocked:
+        return Row("database", None, "Not looked into: its key is sealed under the passphrase.")
+    except KeyringUnavailable as error:
+        return Row("database", None, f"Not looked into. {error}", error.hint)
+    except P2pmsgError as error:
+        return Row("database", False, str(error), error.hint)
+    try:
+        said = checkup.look(profile.database, vault.database_key(key))
     except P2pmsgError as error:
         return Row("database", False, str(error), _mend(profile, error))
     return Row("database", True, said)

@@ -24,13 +24,14 @@ from p2pmsg.crypto import vault
 from p2pmsg.daemon import process
 from p2pmsg.daemon.home import Profile
 from p2pmsg.daemon.rows import Row
-from p2pmsg.errors import FileExists, HomeUnusable, P2pmsgError, file_faults
+from p2pmsg.errors import FileExists, HomeUnusable, KeyringUnavailable, P2pmsgError, VaultLocked, file_faults
 from p2pmsg.model.addresses import Interface
 from p2pmsg.network import interfaces
 from p2pmsg.rpc import client
 from p2pmsg.storage import checkup
 
 LOG_LINES = 500
+NO_LOG = "Left out: whose names are to be blotted out of it is not known while the vault is locked. Unlock it, and make the report again."
 LIBRARIES = ("aioquic", "zeroconf", "cryptography", "pynacl", "sqlcipher3", "sqlite-utils", "msgspec", "ifaddr", "click")
 PRIVATE = ("discovery.static", "notify.command", "media.folder")
 """Settings that may name people, places or secrets: only whether they are set is told."""
@@ -45,6 +46,7 @@ _INVITE = re.compile(r"P2PMSG:[A-Z2-7]+", re.IGNORECASE)
 
 def write(path: Path, rows: Sequence[Row], profile: Profile) -> None:
     """Write the report, readable by its owner alone. Raises: FileExists, StorageFull, HomeUnusable."""
+    names = _names(profile)
     found = {
         "made_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "versions": _versions(),
@@ -52,9 +54,9 @@ def write(path: Path, rows: Sequence[Row], profile: Profile) -> None:
         "settings": _settings(profile),
         "interfaces": [[each.name, *(host for host, _ in (*each.ipv4, *each.ipv6))] for each in _interfaces()],
         **_running(profile),
-        "log": _log(profile),
+        "log": [NO_LOG] if names is None else _log(profile),
     }
-    text = json.dumps(_blotted(found, _names(profile)), ensure_ascii=False, indent=1)
+    text = json.dumps(_blotted(found, names or _places(profile)), ensure_ascii=False, indent=1)
     with file_faults(path):
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -109,29 +111,45 @@ def _log(profile: Profile) -> list[str]:
         return []
 
 
-def _names(profile: Profile) -> set[str]:
-    """Return how people are called, this machine's owner among them, and what the settings say of places; empty without a daemon."""
+def _names(profile: Profile) -> set[str] | None:
+    """Return how people are called, this machine's owner among them, and `_places`; None where that lies in a vault that is locked."""
+    try:
+        found = _places(profile) | (_told_names(profile) or _stored_names(profile))
+    except (VaultLocked, KeyringUnavailable):
+        return None
+    return {name for name in found if name}
+
+
+def _places(profile: Profile) -> set[str]:
+    """Return what the settings say of places, and where this profile lies."""
     found: set[str] = {str(Path.home()), str(profile.home)}
     try:
         static = settings_file.load(profile.config).discovery_static
         found |= {item for item in static} | {item.rpartition(":")[0] for item in static}
     except P2pmsgError:
         pass
-    try:
-        with client.connect(profile.folder) as daemon:
-            me = daemon.call("whoami")
-            found |= {me["name"], me["device_name"]}
-            for contact in daemon.call_all("contact.list"):
-                found |= {contact["name"], contact["nickname"]}
-            found |= {peer["device_name"] for peer in daemon.call_all("peers")}
-    except P2pmsgError:
-        found |= _stored_names(profile)
     return {name for name in found if name}
 
 
+def _told_names(profile: Profile) -> set[str]:
+    """Return what the daemon knows; empty where none answers."""
+    try:
+        with client.connect(profile.folder) as daemon:
+            me = daemon.call("whoami")
+            found: set[str] = {me["name"], me["device_name"]}
+            for contact in daemon.call_all("contact.list"):
+                found |= {contact["name"], contact["nickname"]}
+            return found | {peer["device_name"] for peer in daemon.call_all("peers")}
+    except P2pmsgError:
+        return set()
+
+
 def _stored_names(profile: Profile) -> set[str]:
+    """Raises: VaultLocked, KeyringUnavailable."""
     try:
         return checkup.names(profile.database, vault.database_key(vault.open_key(profile.key)))
+    except (VaultLocked, KeyringUnavailable):
+        raise
     except P2pmsgError:
         return set()
 

@@ -16,7 +16,7 @@ from p2pmsg.daemon import doctor
 from p2pmsg.daemon.home import Profile
 from p2pmsg.daemon.lock import Lock
 from p2pmsg.daemon.rows import Row
-from p2pmsg.errors import ContactNotFound, DaemonNotRunning, StorageFailed
+from p2pmsg.errors import ContactNotFound, DaemonNotRunning, StorageFailed, VaultLocked
 from p2pmsg.model.addresses import Interface
 from p2pmsg.network.multicast import Ear
 from p2pmsg.storage.database import close_database, open_database
@@ -219,3 +219,18 @@ def test_others_that_are_heard_clear_the_network() -> None:
     dropped = Row("multicast", False, "This network drops multicast.", "hint")
     assert doctor._not_dropped(dropped).ok is None
     assert doctor._not_dropped(Row("port", False, "", "")) == Row("port", False, "", "")
+
+
+def test_under_a_passphrase_nothing_is_said_to_be_damaged(profile: Profile) -> None:
+    vault.write(profile.key, vault.KeyFile(vault.under_passphrase(vault.open_key(profile.key), "one", vault.Cost(1, 8 << 20))))
+    rows = look(profile)
+    assert rows["home"].ok
+    assert (rows["database"].ok, "sealed under the passphrase" in rows["database"].detail) == (None, True)
+
+
+def test_a_daemon_that_is_locked_says_so_once(daemon: Daemon) -> None:
+    warning = {"code": "vault_locked", "message": "The vault is locked.", "hint": "p2pmsg vault unlock"}
+    daemon.script.answers |= {"status": STATUS | {"warnings": [warning]}, "doctor": VaultLocked("The vault is locked.")}
+    rows = look(lived_in(Profile(daemon.home, "default", True)))
+    assert rows["daemon"].ok
+    assert (rows["vault_locked"].ok, rows["vault_locked"].hint) == (None, "p2pmsg vault unlock")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,16 @@ def test_who_is_stored_is_known_without_a_daemon(home: Path, tmp_path: Path) -> 
     report.write(tmp_path / "report", [Row("home", True, f"{made.folder} is mine")], made)
     text = (tmp_path / "report").read_text()
     assert CANARY not in text.lower() and "(name) fell silent" in text
+
+
+def test_while_the_vault_is_locked_the_log_is_left_out(home: Path, tmp_path: Path) -> None:
+    made = Profile(home, "default", True)
+    made.folder.mkdir(parents=True)
+    vault.create(made.key, partial(vault.under_passphrase, passphrase="one", cost=vault.Cost(1, 8 << 20)))
+    made.log.write_text("Canary fell silent\n")
+    report.write(tmp_path / "report", [Row("home", True, f"{made.folder} is mine")], made)
+    found = json.loads((tmp_path / "report").read_text())
+    assert found["log"] == [report.NO_LOG] and "(name)" in found["rows"][0]["detail"]
 
 
 def test_for_its_owner_alone_and_never_over_another_file(profile: Profile, tmp_path: Path) -> None:

@@ -54,7 +54,12 @@ def beside_us(here: Scene) -> None:
 
 
 def to_itself(here: Scene) -> None:
-    """It is said what is wrong; a beacon serves meanwhile; when avahi goes, all is well without anybody's doing."""
+    """It is said what is wrong; a beacon serves meanwhile; when avahi goes, all is well without anybody's doing.
+
+    By IPv4 alone: a link-local IPv6 address that a beacon has told would stay, and be dialled again.
+    """
+    for node in here.lan.nodes:
+        here.lan.ipv4_only(node)
     ann, bob = here.pair(discovery_paths="mdns,beacon")
     for person in (ann, bob):
         person.stop()

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 CONTEXT = 10
 """Messages shown from before, on a terminal."""
+TOLD_EVERY_S = 1.0
+"""While I type the daemon hears of it no more often; it tells others still less often."""
+NAME_COLUMNS = 24
+"""Of who types, at most: the line being typed stands in the same row."""
 SETTLED_S = 2.0
 """After so long the state of what I said is told as it is then, and not again."""
 NOT_SENT = ("/quit", "/exit", "/help")
@@ -39,10 +43,11 @@ HELP = "Ctrl-D ends the chat. To send this word, put a blank before it."
 @click.argument("target", type=TEXT)
 def chat(session: Session, target: str) -> None:
     """Talk: type lines, see answers. Ends with Ctrl-D."""
+    typed = not session.json and os.isatty(output.STDIN) and os.isatty(output.STDOUT)
     with session.connect() as client, ExitStack() as stack:
-        client.call("watch", {"in": target})
+        client.call("watch", {"in": target, "typing": typed or None})
         talk = Chat(session, target, client)
-        if not session.json and os.isatty(output.STDIN) and os.isatty(output.STDOUT):
+        if typed:
             talk.prompt = prompt = Prompt(output.paint, "> ", limits.TEXT_BYTES, columns)
             stack.enter_context(raw_keys(output.STDIN, prompt.paint))
             stack.callback(prompt.clear)
@@ -71,6 +76,9 @@ class Chat:
         self._since = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         self._shown: set[str] = set()
         self._mine: dict[str, Mine] = {}
+        self._told_typing = -math.inf
+        self._types_until = math.inf
+        """When the other one counts as typing no more."""
 
     def begin(self) -> None:
         """Show what is unread, on a terminal after some of what was said before."""
@@ -111,6 +119,7 @@ class Chat:
 
     def _typed(self, data: bytes) -> bool:
         """Send the lines in what was typed; say whether there may be more."""
+        before = self.prompt.line.text if self.prompt is not None else ""
         for line in self.prompt.feed(data) if self.prompt is not None and data else self._lines.feed(data):
             if line is None:
                 return False
@@ -118,7 +127,15 @@ class Chat:
                 self.prompt.above(HELP)
             elif line.strip() if self.prompt is not None else line:
                 self._say(line)
+        if self.prompt is not None and self.prompt.line.text not in ("", before):
+            self._tell_typing()
         return bool(data)
+
+    def _tell_typing(self) -> None:
+        now = time.monotonic()
+        if now - self._told_typing >= TOLD_EVERY_S:
+            self._told_typing = now
+            self._client.tell("chat.typing", {"target": self.target})
 
     def _say(self, line: str) -> None:
         try:
@@ -139,8 +156,20 @@ class Chat:
             self._message(event["message"])
         elif event["type"] == "state":
             self._state(event["id"], event["state"])
+        elif event["type"] == "typing":
+            self._types(event["typing"])
+
+    def _types(self, typist: dict[str, Any] | None) -> None:
+        """Show who types for as long as that counts; nobody where it is None or counts no more."""
+        seconds = typist["for_s"] if typist is not None else 0
+        self._types_until = time.monotonic() + seconds if seconds else math.inf
+        if self.prompt is not None:
+            name = self.session.people.label(typist["account"], typist["name"]) if typist is not None else ""
+            self.prompt.note(f"{text.cut(name, NAME_COLUMNS)} is typing…" if seconds else "")
 
     def _message(self, message: dict[str, Any]) -> None:
+        if not message["mine"]:
+            self._types(None)
         if message["state"] == "unread":
             self._show_new(self._unread())
         if message["id"] in self._shown:
@@ -158,6 +187,8 @@ class Chat:
     def _settle(self, now: float) -> None:
         for identity in [identity for identity, mine in self._mine.items() if mine.due <= now]:
             self._tell(identity)
+        if self._types_until <= now < math.inf:
+            self._types(None)
 
     def _tell(self, identity: str) -> None:
         mine = self._mine.pop(identity)
@@ -166,8 +197,9 @@ class Chat:
 
     def _patience_ms(self) -> int | None:
         """Return how long nothing need be done; None for ever."""
-        due = min((mine.due for mine in self._mine.values()), default=None)
-        return None if due is None else max(0, math.ceil((due - time.monotonic()) * 1000))
+        due = min((mine.due for mine in self._mine.values()), default=math.inf)
+        due = min(due, self._types_until)
+        return None if due == math.inf else max(0, math.ceil((due - time.monotonic()) * 1000))
 
     def _unread(self) -> list[dict[str, Any]]:
         """Return what is unread and mark it read: it is shown at once."""

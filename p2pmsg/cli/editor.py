@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from p2pmsg.cli import text
 
 ENTER = "enter"
+LEAST_COLUMNS = 16
+"""What a note leaves for the line being typed; where there is less room it is not shown."""
 SEQUENCE_CHARACTERS = 16
 _KEYS = {
     "\x01": "home", "\x02": "left", "\x04": "delete", "\x05": "end", "\x06": "right", "\x08": "backspace", "\x7f": "backspace",
@@ -108,6 +110,7 @@ class Prompt:
         self._prompt = prompt
         self._columns = columns
         self._painted = 0
+        self._note = ""
         self.line = Line(limit)
         self._keys = Keys()
 
@@ -129,9 +132,21 @@ class Prompt:
         self._write(self._blank() + words.encode() + b"\n")
         self.paint()
 
+    def note(self, words: str) -> None:
+        """Show a note at the end of the row, beside the line being typed; "" for none."""
+        if words != self._note:
+            self._note = words
+            self.paint()
+
     def paint(self) -> None:
         """Paint the line anew: as much of it around the cursor as the row holds."""
-        shown, behind = self._window()
+        row = self._columns() - 1
+        wide = text.width(self._note)
+        noted = 0 < wide <= row - text.width(self._prompt) - 2 - LEAST_COLUMNS
+        shown, behind = self._window(row - wide - 2 if noted else row)
+        if noted:
+            gap = max(0, row - text.width(shown) - wide)
+            shown, behind = f"{shown}{' ' * gap}{self._note}", behind + gap + wide
         blank = self._blank()
         self._painted = text.width(shown)
         self._write(blank + shown.encode() + b"\b" * behind)
@@ -144,9 +159,9 @@ class Prompt:
         width, self._painted = self._painted, 0
         return b"\r" + b" " * width + b"\r"
 
-    def _window(self) -> tuple[str, int]:
-        """Return what to show, and how many columns of it lie behind the cursor."""
-        room = max(8, self._columns() - text.width(self._prompt) - 1)
+    def _window(self, row: int) -> tuple[str, int]:
+        """Return what to show in so many columns, and how many of them lie behind the cursor."""
+        room = max(8, row - text.width(self._prompt))
         whole, cursor = self.line.text, self.line.cursor
         start = max(0, cursor - room)
         while text.width(whole[start:cursor]) >= room and start < cursor:

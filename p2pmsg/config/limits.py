@@ -113,6 +113,12 @@ SIGHTINGS = 8
 """Paths by which an announcement was heard, in one CHECKED."""
 VERIFY_EVERY_S = 1.0
 """After one comparison on a link no other is begun by its peer for so long."""
+TYPING_EVERY_S = 3.0
+"""A contact is told no more often that I type."""
+TYPING_HEARD_S = 1.0
+"""After a TYPING of a contact's further ones are passed over for so long."""
+TYPING_SHOWN_S = 6.0
+"""So long somebody counts as typing of whom nothing more is heard."""
 CHECK_EVERY_S = 1.0
 """A link's CHECK frames are answered no faster."""
 SWEEP_EVERY_S = 0.004

@@ -159,11 +159,11 @@ RULES: dict[str, Callable[[Any], None]] = {
 }
 """Key -> what raises ValueError for a bad value of the key's own type; of a list, for one item."""
 
-NO_EFFECT_YET = frozenset({"typing", "media.auto_bytes", "media.quota_bytes", "media.folder", "media.rate_bytes_s"})
+NO_EFFECT_YET = frozenset({"media.auto_bytes", "media.quota_bytes", "media.folder", "media.rate_bytes_s"})
 """Keys that later versions heed; all others count at once, also for a daemon that runs."""
 
 MEANINGS: dict[str, str] = {
-    "typing": "Tell others while I type (has no effect yet).",
+    "typing": "Tell contacts while I type to them in a chat, and be told while they do; off means neither.",
     "discovery.paths": "Ways to find others; what is left out is not used.",
     "discovery.interfaces": "Network interfaces to use, and no others; empty: all but those of containers and tunnels.",
     "discovery.static": 'Where contacts may be, whatever the network says: "host:port".',

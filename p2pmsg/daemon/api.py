@@ -61,6 +61,7 @@ class Api:
         relations = Relations(node, worker, announcer, endpoint)
         trusting = Trusting(node)
         encounters = Encounters(node, announcer, trusting)
+        node.typists.settings_changed(settings)
         messaging = Messaging(node, worker, settings)
         self._messaging = messaging
         watching = Watching(node, worker)
@@ -99,6 +100,7 @@ class Api:
             "read": messaging.read,
             "delete": self.deleting.delete,
             "watch": watching.watch,
+            "chat.typing": node.typists.typed,
         }
 
     async def call(self, method: str, params: api.Params, call: Call) -> object:
@@ -109,6 +111,7 @@ class Api:
     def settings_changed(self, settings: Settings) -> None:
         """These hold from now on."""
         self._messaging.settings_changed(settings)
+        self._node.typists.settings_changed(settings)
         self.deleting.settings_changed(settings)
         self.notices.settings_changed(settings)
         self._health.settings_changed(settings)

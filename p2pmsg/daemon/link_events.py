@@ -20,7 +20,7 @@ from p2pmsg.protocol.knowledge import Knowledge
 from p2pmsg.protocol.links import Opened
 from p2pmsg.protocol.messages import BYE, LIMIT, REFUSED, CompareStrings, Peering
 from p2pmsg.protocol.proofs import ChainReader
-from p2pmsg.protocol.wire import Ack, Check, Checked, Events, Have, Hello, Hint, Message, PresenceKey, Verify, Want
+from p2pmsg.protocol.wire import Ack, Check, Checked, Events, Have, Hello, Hint, Message, PresenceKey, Typing, Verify, Want
 from p2pmsg.storage import people as people_store
 from p2pmsg.storage.cipher import Db
 
@@ -198,9 +198,8 @@ class LinkEvents:
                 replication.events_received(link.number, message)
             case Ack():
                 replication.ack_received(link.number, message)
-            case Hint():
-                if self._node.hinted is not None:
-                    self._node.hinted(link.number, message)
+            case Hint() if self._node.hinted is not None:
+                self._node.hinted(link.number, message)
             case Check():
                 self._node.checks.asked(link.number, message)
             case Checked():
@@ -209,6 +208,8 @@ class LinkEvents:
                 self._node.verifying.received(link.number, message)
             case PresenceKey():
                 self._node.presence_keys.received(link.number, message)
+            case Typing():
+                self._node.typists.received(link.number)
             case Hello():
                 raise PeerMisbehaved("a second HELLO")
         self._node.wake()
@@ -222,6 +223,7 @@ class LinkEvents:
         opened = node.links.closed(link.number)
         if opened is not None:
             node.verifying.link_lost(link.number)
+            node.typists.link_lost(opened.account)
             node.replication.link_closed(link.number, now)
             node.presence.link_closed(opened.account, link.address, now, said_goodbye=code is not None, dialled=opened.dialled)
             if opened.account in node.people.contacts:  # of who was removed nothing is kept

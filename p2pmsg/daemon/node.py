@@ -23,6 +23,7 @@ from p2pmsg.daemon.link_events import LinkEvents
 from p2pmsg.daemon.linkage import Joining, Link, Linkage
 from p2pmsg.daemon.people import People
 from p2pmsg.daemon.presence_keys import PresenceKeys
+from p2pmsg.daemon.typists import Typists
 from p2pmsg.daemon.verifying import Verifying
 from p2pmsg.daemon.visibility import Visibility
 from p2pmsg.errors import NotPermitted
@@ -69,6 +70,7 @@ class Node:
         self.checks = Checks(self)
         self.verifying = Verifying(self)
         self.presence_keys = PresenceKeys(self)
+        self.typists = Typists(self)
         self.old_copy = False
         self.storage_error: Exception | None = None
         """Why what a peer gave could not be stored last time; None once it could."""

@@ -59,6 +59,7 @@ class FrameType(IntEnum):
     CHECKED = 22
     VERIFY = 23
     PRESENCE = 24
+    TYPING = 25
 
 
 PLAIN: Final = frozenset({FrameType.GATE, FrameType.READY, FrameType.PROVE, FrameType.COMMIT, FrameType.NONCE, FrameType.REVEAL})
@@ -254,7 +255,11 @@ class PresenceKey(Struct, array_like=True, frozen=True):
     holds: Count
 
 
-Message = Hello | Have | Want | Events | Ack | Hint | Check | Checked | Verify | PresenceKey
+class Typing(Struct, array_like=True, frozen=True):
+    """The sender's user types what is for the receiver alone."""
+
+
+Message = Hello | Have | Want | Events | Ack | Hint | Check | Checked | Verify | PresenceKey | Typing
 _TYPES: Final[dict[int, type[Message]]] = {
     FrameType.HELLO: Hello,
     FrameType.HAVE: Have,
@@ -266,6 +271,7 @@ _TYPES: Final[dict[int, type[Message]]] = {
     FrameType.CHECKED: Checked,
     FrameType.VERIFY: Verify,
     FrameType.PRESENCE: PresenceKey,
+    FrameType.TYPING: Typing,
 }
 _NUMBERS: Final = {kind: number for number, kind in _TYPES.items()}
 _DECODERS: Final[dict[int, msgspec.msgpack.Decoder[Any]]] = {number: msgspec.msgpack.Decoder(kind) for number, kind in _TYPES.items()}
@@ -280,8 +286,7 @@ def encode(message: Message) -> tuple[int, bytes]:
 def decode(frame_type: int, payload: bytes) -> Message | None:
     """Return the message of an opened frame; None for numbers of later versions, which are passed over.
 
-    Raises:
-        PeerMisbehaved: it is not what its number promises, or over a limit.
+    Raises: PeerMisbehaved where it is not what its number promises, or over a limit.
     """
     decoder = _DECODERS.get(frame_type)
     if decoder is None:
@@ -372,9 +377,7 @@ def _is_id(value: object) -> bool:
 
 
 def _is_sorted_ids(value: object, most: int) -> bool:
-    if type(value) is not list or len(value) > most or not all(_is_id(i) for i in value):
-        return False
-    return all(a < b for a, b in itertools.pairwise(value))
+    return type(value) is list and len(value) <= most and all(map(_is_id, value)) and all(a < b for a, b in itertools.pairwise(value))
 
 
 def sent_event(event: Event) -> SentEvent:
@@ -393,6 +396,4 @@ def frames_of_events(events: Sequence[Event]) -> list[tuple[Event, ...]]:
             current, size = [], 0
         current.append(event)
         size += event.size
-    if current:
-        frames.append(tuple(current))
-    return frames
+    return [*frames, tuple(current)] if current else frames

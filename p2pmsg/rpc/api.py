@@ -274,12 +274,26 @@ class Delete(Params):
 
 
 class Watch(Params):
-    """Answers {"cursor"}, then notifies `watch.event`; ends after `n` events if given."""
+    """Answers {"cursor"}, then notifies `watch.event`; ends after `n` events if given.
+
+    With `typing` also of who types: {"type":"typing","typing":{"account","name","for_s"}}, told again while he goes on and stored
+    nowhere. It counts for `for_s` seconds, until a message of his comes; 0 says that it counts no more.
+    """
 
     since: str | int | None = None
     n: Annotated[int, Meta(ge=1)] | None = None
     within: str | None = field(default=None, name="in")
     """A target; the param is called `in`."""
+    typing: bool = False
+
+
+class ChatTyping(Params):
+    """My user types to somebody, who is told at most every 3 s, where the setting `typing` is on.
+
+    Answers {"told"}: how many devices were told now.
+    """
+
+    target: str
 
 
 METHODS: dict[str, type[Params]] = {
@@ -326,6 +340,7 @@ METHODS: dict[str, type[Params]] = {
     "read": Read,
     "delete": Delete,
     "watch": Watch,
+    "chat.typing": ChatTyping,
 }
 
 ELSEWHERE: dict[str, str] = {

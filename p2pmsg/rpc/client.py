@@ -21,7 +21,7 @@ HELLO_TIMEOUT_S = 10.0
 
 
 class Client:
-    """One connection to the daemon; one call at a time, or one stream of events.
+    """One connection to the daemon; one call at a time, or one stream of events. Beside either it may be told things.
 
     Use as a context manager. Every method may raise DaemonNotRunning when the daemon has gone.
     """
@@ -58,6 +58,10 @@ class Client:
                 if "error" in message:
                     raise failure(message["error"])
                 return message.get("result")
+
+    def tell(self, method: str, params: dict[str, Any]) -> None:
+        """Have a method done whose result, or refusal, nobody waits for."""
+        self._send({"jsonrpc": "2.0", "method": method, "params": params})
 
     def call_all(self, method: str, params: dict[str, Any] | None = None) -> list[Any]:
         """Return the whole list of a method that answers with parts of it, by its param `skip`."""

@@ -55,7 +55,7 @@ GOOD_KEY = kem.PrivateKey.from_seed(bytes(32))
 
 DECODERS: dict[str, Decoder] = {
     **{f"frame {number:d}": Decoder(feeding.frame(number), PEER, (good,)) for number, good in feeding.GOOD_FRAMES.items()},
-    **{f"frame {number}": Decoder(feeding.frame(number), PEER, tuple(feeding.GOOD_FRAMES.values())) for number in (0, 15, 25)},
+    **{f"frame {number}": Decoder(feeding.frame(number), PEER, tuple(feeding.GOOD_FRAMES.values())) for number in (0, 15, 26)},
     **{
         f"body {kind}": Decoder(partial(decode_body, kind), PEER, (good,))
         for kind, good in enumerate((*feeding.GOOD_BODIES, feeding.SALT), 1)

@@ -69,6 +69,7 @@ GOOD_FRAMES: dict[int, bytes] = {
     FrameType.CHECKED: wire.encode(wire.Checked(7, 1, bytes(4), 1, [wire.Sighting(1, 2, 3)]))[1],
     FrameType.VERIFY: wire.encode(wire.Verify(1, bytes(32)))[1],
     FrameType.PRESENCE: wire.encode(wire.PresenceKey(bytes(32), 2, 1))[1],
+    FrameType.TYPING: wire.encode(wire.Typing())[1],
 }
 GOOD_BODIES = (
     encode_body(TextBody("hello"), SALT),

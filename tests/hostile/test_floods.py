@@ -13,6 +13,7 @@ from p2pmsg.model.events import Event
 from p2pmsg.protocol import wire
 from p2pmsg.protocol.messages import MISBEHAVED
 from p2pmsg.protocol.wire import FrameType
+from p2pmsg.rpc import client
 from tests.hostile.mallory import Mallory, Talk, mallory
 from tests.integration.daemons import Somebody, until
 
@@ -100,6 +101,36 @@ async def test_a_flood_of_chains(ann: Somebody, bob: Somebody) -> None:
             talk.frame(FrameType.CHAIN, page)
         assert (await asyncio.to_thread(ann.say, bob, "meanwhile"))["state"] == "delivered"
         await soon(lambda: ann.ask("contact.show", name=attacker.person.account.hex())["nickname"] == "Name 29")
+
+
+async def test_a_contact_who_types_all_the_time(ann: Somebody, bob: Somebody) -> None:
+    """A chat is told once a second at most, and of him alone."""
+    async with mallory(named()) as attacker:
+        talk = await attacker.join(ann)
+        with client.connect(ann.folder) as bobs, client.connect(ann.folder) as his:
+            bobs.call("watch", {"in": bob.account, "typing": True})
+            his.call("watch", {"in": attacker.person.account.hex(), "typing": True})
+            began = time.monotonic()
+            for _ in range(2000):
+                talk.send(wire.Typing())
+                await asyncio.sleep(0)
+            talk.have()
+            talk.events(attacker.text(ann, "done"))
+            assert (await asyncio.to_thread(ann.say, bob, "meanwhile"))["state"] == "delivered"
+            types = await asyncio.to_thread(until_message, his)
+            assert 1 <= types.count("typing") <= 1 + time.monotonic() - began
+            assert "typing" not in await asyncio.to_thread(until_message, bobs)
+        assert not talk.line.lost.done()
+
+
+def until_message(watching: client.Client) -> list[str]:
+    """Return the types of the events up to the first message."""
+    types: list[str] = []
+    for event in watching.events():
+        types.append(event["type"])
+        if event["type"] == "message":
+            break
+    return types
 
 
 async def test_a_thousand_links_one_after_the_other(ann: Somebody, bob: Somebody) -> None:

@@ -156,6 +156,7 @@ CHECK: dict[str, Check] = {"check": text, "ok": one_of(True, False, None), "deta
 COMPLETION: dict[str, Check] = {"shell": text, "script": text}
 DELETED: dict[str, Check] = {"conversation": ident, "deleted": whole, "still_to_deliver": whole}
 HELLO: dict[str, Check] = {"version": text, "protocol": one_of(1), "profile": text}
+TOLD: dict[str, Check] = {"told": whole}
 READY: dict[str, Check] = {"cursor": text, "type": one_of("ready")}
 EVENT: dict[str, Check] = {"cursor": text, "at": time, "type": one_of("message", "state", "peer", "contact", "request", "alert")}
 OF_EVENT: dict[str, dict[str, Check]] = {

@@ -104,6 +104,7 @@ METHODS: dict[str, tuple[dict[str, Any], Any]] = {
     "history": ({"target": "bob"}, [shapes.MESSAGE]),
     "read": ({"target": "bob"}, [shapes.MESSAGE]),
     "delete": ({"in": "me"}, shapes.DELETED),
+    "chat.typing": ({"target": "bob"}, shapes.TOLD),
 }
 """Each with params, and the object that it answers or, in a list, many of which it answers."""
 ELSEWHERE = {"contact.add", "contact.accept", "contact.decline", "contact.uninvite", "contact.remove", "watch", "daemon.stop"}

@@ -104,6 +104,7 @@ PARAMS = {
     "send": {"target": "me", "text": "x"},
     "history": {"target": "me"},
     "read": {"target": "me"},
+    "chat.typing": {"target": "me"},
 }
 
 

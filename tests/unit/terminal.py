@@ -40,6 +40,15 @@ class Terminal:
             assert data, f"{wanted!r} never came: {self.screen!r}"
             self.screen += data
 
+    def row(self, words: str, *, within_s: float = 10.0) -> None:
+        """Wait until the last row is that."""
+        end = time.monotonic() + within_s
+        while (last := rows(self.screen)[-1]) != words:
+            ready = select.select([self.master], [], [], max(0, end - time.monotonic()))[0]
+            data = self._read() if ready else b""
+            assert data, f"the last row stayed {last!r}"
+            self.screen += data
+
     def end(self) -> int:
         """Read what is left and return the exit status."""
         while data := self._read():

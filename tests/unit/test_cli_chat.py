@@ -146,6 +146,78 @@ def test_how_each_line_fares_is_said_once_on_a_terminal(talk: Talk) -> None:
     assert [row.split(": ")[-1].strip() for row in rows(screen.screen)][1:] == ["one", "two", "(read)", "(delivered)", "end", ""]
 
 
+def typing(for_s: float, name: str = "bob") -> dict[str, Any]:
+    return {"type": "typing", "typing": {"account": BOB, "name": name, "for_s": for_s}}
+
+
+def test_who_types_stands_beside_the_line_until_that_counts_no_more(talk: Talk) -> None:
+    noted = f"> half{' ' * 59}bob is typing…"
+    with terminal(talk.daemon.home, "chat", "bob") as screen:
+        screen.row(">")
+        screen.press("half")
+        screen.row("> half")
+        talk.tell(typing(60))
+        screen.row(noted)
+        talk.say("there", 1)
+        screen.row("> half")
+        talk.tell(typing(0.2))
+        screen.row(noted)
+        screen.row("> half")
+        talk.tell(typing(60))
+        screen.row(noted)
+        talk.tell(typing(0))
+        screen.row("> half")
+        talk.tell(typing(60))
+        screen.row(noted)
+        talk.tell({"type": "message", "message": message("mine elsewhere", 8, mine=True)})
+        screen.see("mine elsewhere")
+        screen.row(noted)
+        screen.press("\r\x04")
+        assert screen.end() == 0
+    assert rows(screen.screen)[-1] == "" and talk.daemon.script.asked("watch")[0]["typing"] is True
+
+
+def test_who_types_is_named_as_elsewhere_and_cannot_paint(talk: Talk) -> None:
+    long = contact(name="Bob\x1b[2J\u202e" + "名" * 40, trust="invited")
+    talk.daemon.script.answers["contact.list"] = [long]
+    with terminal(talk.daemon.home, "chat", "bob") as screen:
+        screen.see("> ")
+        talk.tell(typing(60, long["name"]))
+        screen.see("… is typing…")
+        screen.press("\x04")
+        screen.end()
+    assert b"\x1b" not in screen.screen and "\u202e" not in screen.screen.decode()
+
+
+def test_the_daemon_hears_that_i_type_but_not_of_every_key(talk: Talk) -> None:
+    told = talk.daemon.script.answers["chat.typing"] = {"told": 1}
+    with terminal(talk.daemon.home, "chat", "bob") as screen:
+        screen.see("> ")
+        screen.press("\x1b[D\x7f")
+        screen.press("pasted whole\r")
+        screen.see("me: pasted whole")
+        assert talk.daemon.script.asked("chat.typing") == []
+        for key in "hello":
+            screen.press(key)
+        screen.row("> hello")
+        screen.press("\r")
+        screen.see("me: hello")
+        screen.press("\x04")
+        assert screen.end() == 0
+    assert talk.daemon.script.asked("chat.typing") == [{"target": "bob"}] and told == {"told": 1}
+
+
+def test_nobody_hears_of_what_is_typed_into_a_pipe(talk: Talk) -> None:
+    assert cli(talk.daemon.home, "chat", "bob", stdin=b"half\nwhole\nrest").returncode == 0
+    with terminal(talk.daemon.home, "chat", "bob", "--json") as screen:
+        screen.press("hi\n")
+        screen.see('"text":"hi"')
+        screen.press("\x04")
+        assert screen.end() == 0
+    asked = talk.daemon.script.asked
+    assert asked("chat.typing") == [] and [params["typing"] for params in asked("watch")] == [False, False]
+
+
 @pytest.mark.parametrize("word", ["/quit", "/exit", "/help "])
 def test_a_word_that_seems_to_end_it_is_answered_on_a_terminal(talk: Talk, word: str) -> None:
     with terminal(talk.daemon.home, "chat", "bob") as screen:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2pmsg.cli.editor import Keys, Line, Prompt
+from p2pmsg.cli.editor import LEAST_COLUMNS, Keys, Line, Prompt
 from tests.unit.terminal import rows
 
 
@@ -94,6 +94,35 @@ def test_the_row_shows_the_line_around_the_cursor(keys: list[str], columns: int)
     assert shown.startswith(">") and shown[2:].rstrip() in line.text + " "
     if len(line.text) < columns - 4:
         assert shown == f"> {line.text}".rstrip()
+
+
+def test_a_note_stands_at_the_end_of_the_row_until_it_is_taken_away() -> None:
+    screen = Screen(40)
+    screen.prompt.note("Zoë is typing…")
+    screen.type("half\x01")
+    assert screen.rows() == [f"> half{' ' * 19}Zoë is typing…"]
+    screen.prompt.above("Zoë: hi")
+    assert screen.rows() == ["Zoë: hi", f"> half{' ' * 19}Zoë is typing…"]
+    screen.prompt.note("")
+    assert screen.rows() == ["Zoë: hi", "> half"]
+    screen.type("!")
+    assert screen.rows()[-1] == "> !half"
+
+
+@given(
+    st.lists(st.sampled_from(["a", "b ", "\x7f", "\x1b[D", "\x01", "\x05", "xyz" * 9])), st.integers(12, 60), st.integers(1, 40)
+)  # fmt: skip
+def test_a_note_leaves_the_line_as_it_is_and_never_wraps(keys: list[str], columns: int, wide: int) -> None:
+    plain, noted = Screen(columns), Screen(columns)
+    noted.prompt.note("n" * wide)
+    for screen in (plain, noted):
+        screen.type("." + "".join(keys))
+    assert noted.prompt.line.text == plain.prompt.line.text
+    shown = rows(noted.painted, columns)[-1]
+    fits = wide + 2 + len("> ") + LEAST_COLUMNS <= columns - 1
+    assert shown.endswith(f"  {'n' * wide}" if fits else rows(plain.painted, columns)[-1])
+    noted.prompt.note("")
+    assert rows(noted.painted, columns)[-1] == rows(plain.painted, columns)[-1]
 
 
 def test_a_line_over_the_limit_takes_no_more() -> None:

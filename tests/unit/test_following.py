@@ -95,11 +95,11 @@ def test_one_that_is_replaced_within_a_tick_of_the_clock_is_noticed(file: Path) 
 
 def test_the_log_says_what_counts_and_what_does_not_yet(file: Path, caplog: pytest.LogCaptureFixture) -> None:
     watch, _ = watched(file)
-    file.write_text("listen.port = 4000\ntyping = false\n")
+    file.write_text("listen.port = 4000\nmedia.folder = '/m'\n")
     watch.look()
     assert [record.getMessage() for record in caplog.records] == [
         "the setting listen.port has changed and counts from now on",
-        "the setting typing has changed and has no effect yet",
+        "the setting media.folder has changed and has no effect yet",
     ]
 
 

@@ -17,7 +17,7 @@ def test_methods_are_the_commands_with_a_dot() -> None:
     config = {f"config.{verb}" for verb in ("list", "get", "set", "unset", "path")}
     trust = {*(f"contact.{verb}" for verb in ("verify", "block", "unblock")), "vault.lock", "vault.unlock"}
     trust |= {f"vault.passphrase.{verb}" for verb in ("set", "change", "remove")}
-    assert set(METHODS) == contact | nearby | talk | daemon | config | trust | {"rpc.hello"}
+    assert set(METHODS) == contact | nearby | talk | daemon | config | trust | {"rpc.hello", "chat.typing"}
 
 
 def test_a_command_that_is_no_method_says_where_to_go() -> None:

@@ -42,6 +42,14 @@ def test_a_call_and_the_params_it_leaves_out(daemon: Daemon) -> None:
     assert daemon.script.asked("contact.add") == [{"invite": "X", "nickname": None, "id": None, "name": None, "timeout_s": None}]
 
 
+def test_what_is_told_is_done_and_not_answered(daemon: Daemon) -> None:
+    daemon.script.answers |= {"chat.typing": ContactNotFound("Nobody."), "whoami": {"name": "ann"}}
+    with client.connect(daemon.folder) as connected:
+        connected.tell("chat.typing", {"target": "bob"})
+        assert connected.call("whoami") == {"name": "ann"}
+        assert daemon.script.asked("chat.typing") == [{"target": "bob"}] and not connected.has_line()
+
+
 def test_an_error_has_the_class_of_its_code(daemon: Daemon) -> None:
     daemon.script.answers["contact.show"] = ContactNotFound("Nobody.", hint="look", candidates=["a"])
     with client.connect(daemon.folder) as connected, pytest.raises(ContactNotFound) as raised:

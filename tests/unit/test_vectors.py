@@ -184,9 +184,9 @@ def test_messages() -> None:
     direct, tip = of("conversations", "direct"), of("ann", "device")[:8] + (2).to_bytes(8, "big") + of("event", "second", "id")[:8]
     older = of("ann", "device")[:8] + (1).to_bytes(8, "big") + of("event", "first", "id")[:8]
     assert of("messages", "vector") == tip
-    read = {name: msgspec.msgpack.decode(of("messages", name)) for name in ("hello", "have", "want", "events", "ack")}
+    read = {name: msgspec.msgpack.decode(of("messages", name)) for name in ("hello", "have", "want", "events", "ack", "typing")}
     assert read["have"] == [True, [[direct, tip]]] and read["ack"] == [[[direct, tip]]]
-    assert read["want"] == [[[direct, older, tip]]]
+    assert read["want"] == [[[direct, older, tip]]] and read["typing"] == []
     assert read["events"] == [[[of("event", which, part) for part in ("header", "signature", "body")] for which in ("first", "second")]]
     over = [h("link", of("handshake", "x"))[:8]]
     assert read["hello"][1:] == [vectors.CLOCK_MS, 1 << 20, [of("profile", "id")], of("announcement", "presence_key"), 1, 0, over, 0]

@@ -267,6 +267,41 @@ async def test_peers_do_not_concern_who_watches_a_conversation() -> None:
         assert reader.events == []
 
 
+async def test_who_types_is_told_to_whom_that_matters_and_never_again() -> None:
+    house = House(ANN, shelf=moved_in(ANN, BOB, CARL)).start()
+    readers = {"all": {}, "Bob": {"within": "Bob"}, "Carl": {"within": "Carl"}, "me": {"within": "me"}}
+    heard: dict[str, list[Any]] = {}
+    for name, params in readers.items():
+        async with watched(house, Reader(), typing=True, **params) as reader, watched(house, Reader(), **params) as other:
+            for types in (True, False):
+                for tell in house.node.typists.changed:
+                    tell(BOB.account, types)
+                await settle()
+        assert other.events == [] and house.node.typists.changed == []
+        heard[name] = [event["typing"] for event in reader.events]
+        assert {event["cursor"] for event in reader.events} <= {reader.cursor} and set(reader.types()) <= {"typing"}
+    told = [{"account": BOB.account.hex(), "name": "Bob", "for_s": seconds} for seconds in (6, 0)]
+    assert heard == {"all": told, "Bob": told, "Carl": [], "me": []}
+    assert "typing" not in (await replayed(house, since=0, typing=True)).types()
+
+
+async def test_who_types_is_told_before_the_message_that_ends_it_and_a_break_loses_no_message() -> None:
+    house = alone()
+    reader = Reader()
+    reader.reads.clear()
+    async with watched(house, reader, typing=True):
+        await house.send("one")
+        await settle()
+        (tell,) = house.node.typists.changed
+        for _ in range(1000):
+            tell(BOB.account, True)
+        await house.send("two")
+        reader.reads.set()
+        await reader.has(3)
+    assert [event.get("message", {}).get("text") for event in reader.events] == ["one", None, "two"]
+    assert (await replayed(house, since=reader.events[1]["cursor"])).texts() == ["two"]
+
+
 async def test_objects_of_other_kinds_carry_what_they_were() -> None:
     house = alone()
     house.node.contact_changed(BOB.account)

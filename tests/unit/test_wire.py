@@ -125,6 +125,7 @@ def test_messages_come_back_as_they_were() -> None:
         wire.Ack([wire.LogClaims(b"c" * 32, vector)]),
         wire.Check(7),
         wire.Checked(7, 1 << 40, bytes(4), 45_454, [wire.Sighting(1, 60, 2)]),
+        wire.Typing(),
     ):
         assert wire.decode(*wire.encode(message)) == message
 
@@ -133,6 +134,7 @@ def test_fields_and_frames_of_later_versions_are_passed_over() -> None:
     kind, payload = wire.encode(wire.Have(True, []))
     longer = msgspec.msgpack.encode([*msgspec.msgpack.decode(payload), "later"])
     assert wire.decode(kind, longer) == wire.Have(True, [])
+    assert wire.decode(FrameType.TYPING, msgspec.msgpack.encode(["later"])) == wire.Typing()
     assert wire.decode(19, b"anything") is None
 
 

@@ -274,6 +274,7 @@ def _messages() -> Section:
         "want": wire.Want([wire.Range(DIRECT, wire.pack_claims([older]), vector)]),
         "events": wire.Events([wire.sent_event(FIRST), wire.sent_event(SECOND)]),
         "ack": wire.Ack([wire.LogClaims(DIRECT, vector)]),
+        "typing": wire.Typing(),
     }
     return {"vector": vector} | {name: wire.encode(message)[1] for name, message in made.items()}
 

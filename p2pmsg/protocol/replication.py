@@ -171,10 +171,12 @@ class Replication:
             acked: dict[DeviceId, Claim] = {}
             for claim in wire.unpack_claims(entry.vector):
                 device = shared.devices.get(claim.device)
-                if device is None or claim.seq > shared.top(claim.device):
+                if device is None:
                     continue
                 key = (shared.value.id, claim.device)
-                peer.release(key, claim.seq)
+                peer.release(key, claim.seq)  # also by who has more of the log by now than is here
+                if claim.seq > shared.top(claim.device):
+                    continue
                 peer.claim(key, claim)
                 acked[device] = claim
             self._acknowledged(peer, shared, acked)

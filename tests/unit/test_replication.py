@@ -221,6 +221,19 @@ def test_the_window_closes_at_one_mebibyte_and_opens_with_acknowledgements() -> 
     assert any(isinstance(c.message, wire.Events) for c in ann.step())
 
 
+def test_who_acknowledges_more_of_a_log_than_is_here_has_all_that_was_given() -> None:
+    """Its author may acknowledge what I am about to store: taken for nothing, the window would stay closed."""
+    ann, bob, _ = two()
+    ann.core.link_opened(L, BOB, bob.device, 0.0)
+    ann.core.have_received(L, wire.Have(True, []), 0.0)
+    ann.write()
+    ann.step()
+    assert ann.core._peers[L].unacknowledged_bytes
+    vector = wire.pack_claims([Claim(ann.device[:8], 2, b"i" * 8)])
+    ann.core.ack_received(L, wire.Ack([wire.LogClaims(TALK.id, vector)]))
+    assert not ann.core._peers[L].unacknowledged_bytes
+
+
 def test_sent_falls_back_to_queued_when_the_link_ends_unacknowledged() -> None:
     ann, bob, _ = two()
     ann.core.link_opened(L, BOB, bob.device, 0.0)

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 
 from p2pmsg.errors import P2pmsgError
-from tests.bench import backlog, figures, healed, idle, large, latency, restart, start, strangers, throughput
+from tests.bench import backlog, cost, figures, healed, idle, large, latency, restart, start, strangers, throughput
 from tests.bench.figures import Figure
 from tests.bench.floors import Floors
 
@@ -29,6 +29,7 @@ FIGURES: dict[str, Callable[[Floors, bool], list[Figure]]] = {
     "idle": idle.measure,
     "strangers": strangers.measure,
     "large": large.measure,
+    "cost": cost.measure,
 }
 
 

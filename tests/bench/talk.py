@@ -40,10 +40,10 @@ class Lines:
 class Talk:
     """What one person says, and what becomes of it. Use as a context manager."""
 
-    def __init__(self, person: Person, to: Person) -> None:
+    def __init__(self, person: Person, to: Person, text: str = TEXT) -> None:
         self._clients = person.connect(), person.connect()
         self._clients[1].call("watch")
-        self._to = to.account
+        self._to, self._text = to.account, text
         self._send, self._watch = (Lines(socket.socket(fileno=os.dup(client.fileno()))) for client in self._clients)
         self._number = 0
 
@@ -111,7 +111,7 @@ class Talk:
 
     def _request(self) -> None:
         self._number += 1
-        params: dict[str, Any] = {"target": self._to, "text": TEXT}
+        params: dict[str, Any] = {"target": self._to, "text": self._text}
         line = json.dumps({"jsonrpc": "2.0", "id": self._number, "method": "send", "params": params}, separators=(",", ":"))
         self._send.socket.sendall(line.encode() + b"\n")
 

@@ -69,7 +69,7 @@ def _say_what_next(initialized: bool, running: bool) -> None:
     rows = [["", words, why] for words, why in NEXT.items() if words not in done]
     listed, columns = text.table(rows), output.columns()
     if columns is not None and max(map(len, listed.split("\n"))) > columns:
-        listed = "\n".join(f"{words}\n  {why}" for _, words, why in rows)
+        listed = "\n".join("\n  ".join([words, *text.wrapped(why, columns - 2)]) for _, words, why in rows)
     output.line(f"Next:\n{listed}")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from wcwidth import wcswidth
 
@@ -38,6 +40,13 @@ def test_forty_columns_are_enough(people: Daemon, words: tuple[str, ...]) -> Non
     lines = screen_of(people, *words, columns=40)
     if not words or words[0] not in ("whoami", "config"):  # whose ids and values are longer than that, and are to be copied whole
         assert max(map(wcswidth, lines)) <= 40
+
+
+def test_the_first_words_of_all_fit_too(home: Path) -> None:
+    with terminal(home, columns=40, **PLAIN) as screen:
+        assert screen.end() == 0
+    lines = screen.screen.decode().splitlines()
+    assert "p2pmsg init --name YOUR-NAME" in lines and max(map(wcswidth, lines)) <= 40
 
 
 def test_what_is_said_does_not_hang_on_colours_or_symbols(people: Daemon) -> None:

@@ -44,7 +44,7 @@ HELP = "Ctrl-D ends the chat. To send this word, put a blank before it."
 def chat(session: Session, target: str) -> None:
     """Talk: type lines, see answers. Ends with Ctrl-D."""
     typed = not session.json and os.isatty(output.STDIN) and os.isatty(output.STDOUT)
-    with session.connect() as client, ExitStack() as stack:
+    with session.watching() as client, ExitStack() as stack:
         client.call("watch", {"in": target, "typing": typed or None})
         talk = Chat(session, target, client)
         if typed:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from p2pmsg.cli import output, text
-from p2pmsg.errors import ConfirmationNeeded, InvalidText, UsageError
+from p2pmsg.errors import ConfirmationNeeded, DaemonNotRunning, InvalidText, P2pmsgError, UsageError, VaultLocked
 from p2pmsg.rpc import locate
 
 if TYPE_CHECKING:
@@ -45,6 +46,25 @@ class Session:
         from p2pmsg.rpc.client import connect
 
         return connect(self.folder)
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[Client]:
+        """Give a new connection for what lasts. Raises: VaultLocked where it ends because the vault was locked; NoDaemon."""
+        try:
+            with self.connect() as client:
+                yield client
+        except DaemonNotRunning as gone:
+            raise self._why(gone) from gone
+
+    def _why(self, gone: DaemonNotRunning) -> P2pmsgError:
+        try:
+            with self.connect() as client:
+                vault = client.call("status")["vault"]
+        except P2pmsgError:
+            return gone
+        if vault == "locked":
+            return VaultLocked("The vault was locked meanwhile.")
+        return VaultLocked("The vault was closed for a moment, as its key was changed.", hint="Type the command again.")
 
     def call(self, method: str, *, answer: Callable[[Any], str] | None = None, **params: Any) -> Any:
         """Return the result of a method; params that are None are left out. Raises: P2pmsgError as the daemon said it."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.option("--in", "within", metavar="TARGET", type=TEXT, help="Only of this conversation.")
 def watch(session: Session, since: str | None, count: int | None, within: str | None) -> None:
     """Show what happens until Ctrl-C; exit 3 when the daemon goes."""
-    with session.connect() as client:
+    with session.watching() as client:
         ready = client.call("watch", {"since": since, "n": count, "in": within})
         _print(session, {"cursor": ready["cursor"], "type": "ready"})
         for number, event in enumerate(arriving(client), 1):

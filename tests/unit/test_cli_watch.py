@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from p2pmsg.errors import ContactNotFound
+from p2pmsg.errors import ContactNotFound, VaultLocked
 from p2pmsg.rpc.api import Watch
 from p2pmsg.rpc.connection import Call
 from tests.unit.scripted import BOB, Daemon, cli, command, contact, error_of, message
@@ -82,6 +82,18 @@ def test_each_line_comes_at_once_and_the_end_of_the_daemon_is_3(daemon: Daemon) 
     daemon.stop()
     stdout, stderr = process.communicate(timeout=10)
     assert process.returncode == 3 and stdout == b"" and json.loads(stderr)["error"]["code"] == "daemon_not_running"
+
+
+@pytest.mark.parametrize(("vault", "said"), [("locked", "locked meanwhile"), ("open", "for a moment")])
+def test_who_is_turned_out_as_the_vault_is_locked_is_told_so(daemon: Daemon, vault: str, said: str) -> None:
+    async def locked(params: Watch, call: Call) -> None:
+        await call.reply({"cursor": "7"})
+        raise VaultLocked("The vault was locked meanwhile.")
+
+    daemon.script.answers |= {"watch": locked, "status": {"vault": vault}}
+    done = cli(daemon.home, "watch", "--json")
+    assert (done.returncode, error_of(done)["code"]) == (8, "vault_locked")
+    assert said in error_of(done)["message"]
 
 
 @pytest.mark.parametrize("events", [[], EVENTS])

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from p2pmsg.cli import text
 
 ENTER = "enter"
-LEAST_COLUMNS = 16
+LEAST_COLUMNS = 10
 """What a note leaves for the line being typed; where there is less room it is not shown."""
 SEQUENCE_CHARACTERS = 16
 _KEYS = {

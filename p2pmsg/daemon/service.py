@@ -142,6 +142,7 @@ class _Daemon:
             await worker.close()
 
     async def _serve(self, worker: Worker, warnings: list[dict[str, str]], leave: asyncio.Event, tasks: asyncio.TaskGroup) -> None:
+        self._following.look()
         settings = self._following.settings
         if await worker.ask(rebuild.is_behind) and await worker.run(rebuild.catch_up):
             _log.info("what an older version could not show is shown now")

@@ -54,12 +54,22 @@ def rekey(path: Path, old: bytes, new: bytes) -> None:
     except sqlite.Error as error:
         if faults.is_damage(error):
             raise StorageDamaged("The database does not open under its key.") from error
-        raise faults.translated(error, path.parent) from error
+        raise _fault(error, path) from error
     finally:
         db.conn.close()
     if not opens(path, new):
         raise StorageFailed("The database stayed under its old key.")
     copies.drop_copies(path)
+
+
+def _fault(error: sqlite.Error, path: Path) -> Exception:
+    """Return what the disk did. SQLCipher says of whatever ends a change of key that it is one of SQL: then it is told by the room."""
+    found = faults.translated(error, path.parent)
+    if not isinstance(found, sqlite.Error):
+        return found
+    if faults.free_bytes(path.parent) < path.stat().st_size:
+        return StorageFull("The disk is full: the key was not changed.")
+    return StorageFailed(f"The key of the database could not be changed ({faults.name_of(error)}).")
 
 
 def _set(db: Db, setting: str, value: str) -> None:

@@ -1,3 +1,5 @@
+import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -83,6 +85,24 @@ def test_without_room_for_the_journal_it_is_not_begun(path: Path, monkeypatch: p
     with pytest.raises(StorageFull):
         rekeying.rekey(path, OLD, NEW)
     assert rows(path, OLD) == 100
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a disk")
+@pytest.mark.parametrize("free_kb", [50, 500, 900])
+def test_a_disk_that_others_fill_meanwhile_leaves_it_under_its_key(path: Path, tmp_path: Path, free_kb: int) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    size_kb = (path.stat().st_size >> 10) + free_kb
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size_kb}k", "tmpfs", str(disk)], check=True)
+    try:
+        there = disk / path.name
+        shutil.copyfile(path, there)
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(StorageFull):
+            patch.setattr(rekeying, "_ROOM", 0.0)
+            rekeying.rekey(there, OLD, NEW)
+        assert rekeying.opens(there, OLD) and not rekeying.opens(there, NEW)
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 def test_killed_at_any_moment_it_opens_under_one_of_the_two(path: Path) -> None:

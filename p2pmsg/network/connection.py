@@ -399,6 +399,7 @@ class Connection:
             self._gone = True
             self._prove()
             self._cancel_timer()
+            self._quic.let_go()
             self._router.left(self)
 
     def _cancel_timer(self) -> None:

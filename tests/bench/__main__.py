@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 
 from p2pmsg.errors import P2pmsgError
-from tests.bench import backlog, cost, figures, healed, idle, large, latency, restart, start, strangers, throughput
+from tests.bench import backlog, cost, figures, flood, healed, idle, large, latency, restart, start, strangers, throughput
 from tests.bench.figures import Figure
 from tests.bench.floors import Floors
 
@@ -30,6 +30,7 @@ FIGURES: dict[str, Callable[[Floors, bool], list[Figure]]] = {
     "strangers": strangers.measure,
     "large": large.measure,
     "cost": cost.measure,
+    "flood": flood.measure,
 }
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import weakref
 
 import pytest
 from aioquic.quic.packet import QuicErrorCode
@@ -182,3 +184,20 @@ def test_frames_of_a_hostile_peer_end_the_connection_or_nothing(payloads: list[b
         pair.responder.datagrams_to_send(pair.now)
         assert sum(len(stream.receiver._buffer) for stream in pair.responder._streams.values()) <= limits.UNPROVEN_WINDOW_BYTES
     assert pair.responder.established
+
+
+@pytest.mark.parametrize("rounds", [0, 1, 4])
+@pytest.mark.parametrize("side", ["dialler", "responder"])
+def test_what_is_over_is_freed_without_the_collector(side: str, rounds: int) -> None:
+    memory = Memory()
+    memory.exchange(rounds)
+    quic = weakref.ref(getattr(memory, side))
+    gc.collect()
+    gc.disable()
+    try:
+        getattr(memory, side).let_go()
+        assert getattr(memory, side).datagrams_to_send(0.0) == []
+        del memory
+        assert quic() is None
+    finally:
+        gc.enable()

@@ -18,6 +18,7 @@ from p2pmsg.daemon.node import Node
 from p2pmsg.daemon.objects import Json
 from p2pmsg.daemon.saying import say
 from p2pmsg.errors import (
+    Blocked,
     InviteMalformed,
     InviteOwn,
     InviteRefused,
@@ -118,6 +119,8 @@ class Relations:
         people = self._node.people
         if invite.account == people.me.account:
             raise InviteOwn("This is an invite of your own.")
+        if (known := people.contacts.get(invite.account)) is not None and known.blocked:
+            raise Blocked(f"You have blocked {known.shown}, who made this invite.")
         name = names.check_name(people, params.name, invite.account) if params.name is not None else None
         await _Attempt(self._node, invite, self._reachable(invite), name).run(_PATIENCE_S if params.timeout_s is None else params.timeout_s)
         self._announcer.contacts_changed()

@@ -44,6 +44,7 @@ class Comparison:
             asks=asks, x=opened.id, mine=node.people.me.account, theirs=opened.account, nonce=os.urandom(NONCE_BYTES)
         )
         self.timer: Timer | None = None
+        self.consented = False
         self._node = node
 
     @property
@@ -104,8 +105,10 @@ class Verifying:
         return self._on.get(comparison.link, comparison)
 
     def consent(self, comparison: Comparison) -> None:
-        """My user sees the same."""
-        self._node.linkage.send(comparison.link, comparison.machine.consent())
+        """My user sees the same; where he says so in two windows, once counts."""
+        if not comparison.consented:
+            comparison.consented = True
+            self._node.linkage.send(comparison.link, comparison.machine.consent())
         self._settle(comparison)
 
     def refuse(self, comparison: Comparison) -> None:

@@ -12,6 +12,7 @@ from p2pmsg.daemon.peering import commit_peering
 from p2pmsg.daemon.relations import Relations
 from p2pmsg.errors import Blocked
 from p2pmsg.model.gates import GateRow, Purpose
+from p2pmsg.protocol.addresses import encode_invite
 from p2pmsg.protocol.messages import Peering
 from p2pmsg.rpc import api
 from p2pmsg.storage import doors
@@ -157,3 +158,12 @@ async def test_an_invite_that_he_uses_meanwhile_does_not_take_it_back() -> None:
     peering = Peering(BOB.account, BOB.key, BOB.device, membership, (), gate, bytes(32), False)
     with pytest.raises(Blocked), house.storage.db.atomic():
         commit_peering(house.storage.db, node=house.node, peering=peering, name=None, now_ms=1)
+
+
+async def test_an_invite_of_his_is_not_used_before_he_is_unblocked() -> None:
+    house = House(ANN, shelf=moved_in(ANN, BOB)).start()
+    await block(house)
+    invite = encode_invite(BOB.account, bytes(16), 4000, ["10.0.0.9"])
+    with pytest.raises(Blocked, match="who made this invite"):
+        await relations(house).add(api.ContactAdd(invite=invite))
+    assert not house.endpoint.dialled

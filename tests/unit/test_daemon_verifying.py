@@ -43,6 +43,16 @@ async def test_who_is_asked_hears_of_it() -> None:
         assert ann.node.verifying.ask(BOB.account) is one
 
 
+async def test_who_says_yes_in_two_windows_says_it_once() -> None:
+    async with neighbours(ANN, BOB) as (ann, bob):
+        one, other = await compared(ann, bob)
+        ann.node.verifying.consent(one)
+        ann.node.verifying.consent(one)
+        bob.node.verifying.consent(other)
+        assert await one.outcome is None and await other.outcome is None
+        assert ann.linked(bob) and bob.linked(ann)
+
+
 async def test_a_lie_ends_the_comparison_and_the_link() -> None:
     async with neighbours(ANN, BOB) as (ann, _bob):
         one = ann.node.verifying.ask(BOB.account)

@@ -37,7 +37,7 @@ FIGURES: dict[str, Callable[[Floors, bool], list[Figure]]] = {
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Measure p2pmsg on this machine, each figure beside its floor.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"what to measure: {', '.join(FIGURES)}; all without one")
-    parser.add_argument("--quick", action="store_true", help="fewer repetitions: under a minute, less to be trusted")
+    parser.add_argument("--quick", action="store_true", help="fewer repetitions: under two minutes, less to be trusted")
     parser.add_argument("--json", action="store_true", help="one JSON object a line instead of the table")
     options = parser.parse_args()
     if unknown := [name for name in options.names if name not in FIGURES]:

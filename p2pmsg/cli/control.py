@@ -85,7 +85,7 @@ def logs(session: Session, count: int, follow: bool) -> None:
         if session.json:
             output.json_line({"line": line})
         else:
-            output.line(text.line(line))
+            output.line(text.hanging(text.line(line), output.columns()))
 
 
 @command("install")

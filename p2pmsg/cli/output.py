@@ -53,7 +53,15 @@ def claim_descriptors() -> None:
 
 def line(words: str) -> None:
     """Write a line for people to stdout; text of others in it went through `text` before. Raises: ReaderGone, StdoutFailed."""
-    Stdout().write(f"{words}\n")
+    Stdout().write(f"{_tame(words)}\n")
+
+
+def _tame(words: str) -> str:
+    """Return words with what could still command a terminal as escapes: a net below `text`, for fields that nobody thought of."""
+    return _COMMANDING.sub(lambda found: text.line(found[0]), words)
+
+
+_COMMANDING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def paint(data: bytes) -> None:
@@ -82,7 +90,7 @@ def columns(descriptor: int = STDOUT) -> int | None:
 
 def note(words: str) -> None:
     """Write a line for people to stderr, on a terminal broken between words; a stderr that is closed or full is no fault."""
-    draw(_broken(words, columns(STDERR)))
+    draw(_broken(_tame(words), columns(STDERR)))
 
 
 def draw(words: str) -> None:
@@ -91,7 +99,7 @@ def draw(words: str) -> None:
 
 
 def _broken(words: str, width: int | None) -> str:
-    """Return words in lines that fit, where a blank lets them; what follows stands below the line's first word."""
+    """Return words in lines that fit, where a blank lets them; what follows is indented, lest it passes for something else."""
     if width is None or len(words) <= width:
         return words
     from textwrap import TextWrapper
@@ -99,7 +107,7 @@ def _broken(words: str, width: int | None) -> str:
     lines = []
     for line in words.split("\n"):
         indent = line[: len(line) - len(line.lstrip())]
-        wrapper = TextWrapper(max(width, 20), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+        wrapper = TextWrapper(max(width, 20), subsequent_indent=f"{indent}  ", break_long_words=False, break_on_hyphens=False)
         lines.append("\n".join(wrapper.wrap(line)) if len(line) > width else line)
     return "\n".join(lines)
 

@@ -67,7 +67,7 @@ def status(state: Object) -> str:
 
 def _warning(found: Object) -> str:
     lines = [f"Warning: {text.line(found['message'])}", *([f"Try: {text.line(found['hint'])}"] if found["hint"] else [])]
-    return "\n".join(text.table([[line]], output.columns()) for line in lines)
+    return "\n".join(text.hanging(line, output.columns()) for line in lines)
 
 
 def service(done: Object) -> str:

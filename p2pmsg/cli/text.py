@@ -180,7 +180,7 @@ def wrapped(words: str, columns: int) -> list[str]:
     lines = [""]
     for word in words.split(" "):
         longer = f"{lines[-1]} {word}" if lines[-1] else word
-        if lines[-1] and width(longer) > columns:
+        if lines[-1] and _most(longer) > columns:
             lines.append(word)
         else:
             lines[-1] = longer

@@ -22,6 +22,8 @@ _OF_OLD_ONES = ("dnat", "snat", "seen-reply", "assured", "confirmed", "expected"
 _FOREIGN = ("tcp", "icmp", "icmpv6", "igmp", "sctp", "dccp", "udplite", "esp", "ah", "ether", "arp", "vlan")
 """Headers that a UDP packet does not have, or that are not known of it."""
 
+_NOTHING: tuple[str, Json] = ("", {})
+
 
 def parse(text: str) -> tuple[list[Chain], dict[str, Chain]]:
     """Return the base chains that packets to this machine pass, in their order, and all chains by name.
@@ -73,7 +75,7 @@ def _rules(rule: Json, sets: Mapping[str, Json]) -> Iterator[Rule]:
     place = f"{rule['family']} {rule['table']}"
     matches: list[Match] = [_family(rule["family"])]
     for statement in rule["expr"]:
-        kind, value = next(iter(statement.items()))
+        kind, value = next(iter(statement.items()), _NOTHING)
         if kind == "match":
             matches.append(_match(value, place, sets))
         elif kind == "vmap":
@@ -91,7 +93,7 @@ def _family(family: str) -> Match:
 
 
 def _verdict(statement: Json, place: str, matches: tuple[Match, ...]) -> Iterator[Rule]:
-    kind = next(iter(statement))
+    kind = next(iter(statement), "")
     if kind in _JUMPS:
         yield Rule(matches, _JUMPS[kind], f"{place} {statement[kind]['target']}")
     elif kind in _VERDICTS:
@@ -108,7 +110,7 @@ def _match(match: Json, place: str, sets: Mapping[str, Json]) -> Match:
     left, right, negate = match["left"], match["right"], match["op"] == "!="
     if match["op"] not in ("==", "!=", "in"):
         return firewall.always(None)
-    kind, value = next(iter(left.items())) if isinstance(left, dict) else ("", {})
+    kind, value = next(iter(left.items()), _NOTHING) if isinstance(left, dict) else _NOTHING
     if kind == "payload" and value.get("protocol") in _FOREIGN:
         return firewall.always(False if value["protocol"] not in ("ether", "arp", "vlan") else None)
     if kind == "payload" and value.get("protocol") in ("ip", "ip6"):

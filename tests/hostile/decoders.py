@@ -56,10 +56,8 @@ GOOD_KEY = kem.PrivateKey.from_seed(bytes(32))
 DECODERS: dict[str, Decoder] = {
     **{f"frame {number:d}": Decoder(feeding.frame(number), PEER, (good,)) for number, good in feeding.GOOD_FRAMES.items()},
     **{f"frame {number}": Decoder(feeding.frame(number), PEER, tuple(feeding.GOOD_FRAMES.values())) for number in (0, 15, 26)},
-    **{
-        f"body {kind}": Decoder(partial(decode_body, kind), PEER, (good,))
-        for kind, good in enumerate((*feeding.GOOD_BODIES, feeding.SALT), 1)
-    },
+    **{f"body {kind}": Decoder(partial(decode_body, kind), PEER, (good,)) for kind, good in enumerate(feeding.GOOD_BODIES, 1)},
+    "body of a later version": Decoder(partial(decode_body, 2**62), PEER, (feeding.SALT,)),
     "stream of frames": Decoder(feeding.stream, (), (wire.plain_frame(1, bytes(40)) + b"\x0b\0\0\0\x05hello", b"\x0d\0\0\0\0")),
     "header": Decoder(lambda data: wire.decode_event(data, bytes(64), None), PEER, (feeding.header(),)),
     "canonical": Decoder(

@@ -80,6 +80,10 @@ FOUND = [
     ("key file", feeding.sealed_key().replace(b'"operations": 3', b'"operations": 1e999')),
     ("settings", b"[listen]\nport = " + b"9" * 5000),
     ("settings", b"[listen]\nport = 0x" + b"f" * 9000),
+    (
+        "nftables",
+        b'{"nftables":[{"chain":{"family":"inet","table":"t","name":"c"}},{"rule":{"family":"inet","table":"t","chain":"c","expr":[3]}}]}',
+    ),
     ("settings", b"[media]\nquota_bytes = 0x" + b"f" * 9000),
 ]
 

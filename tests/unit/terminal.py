@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from p2pmsg.cli import text
 from tests.unit.scripted import command
 
 
@@ -49,9 +50,10 @@ class Terminal:
             assert data, f"the last row stayed {last!r}"
             self.screen += data
 
-    def end(self) -> int:
+    def end(self, within_s: float = 30.0) -> int:
         """Read what is left and return the exit status."""
-        while data := self._read():
+        end = time.monotonic() + within_s
+        while data := self._read() if select.select([self.master], [], [], max(0.0, end - time.monotonic()))[0] else b"":
             self.screen += data
         return self.process.wait(10)
 
@@ -107,3 +109,31 @@ def rows(screen: bytes, columns: int = 80) -> list[str]:
             column += 1
             assert column < columns, "the line being typed must not wrap"
     return ["".join(line).rstrip() for line in lines]
+
+
+def balanced(row: str) -> bool:
+    """Say whether all that turns direction in it ends in it, so that it turns nothing beside it."""
+    depth: list[str] = []
+    for each in row:
+        if each in "\u2066\u2067\u2068":
+            depth.append("\u2069")
+        elif each in "\u202a\u202b\u202d\u202e":
+            depth.append("\u202c")
+        elif each in "\u2069\u202c" and (not depth or depth.pop() != each):
+            return False
+    return not depth
+
+
+def drawn(words: str, columns: int) -> list[str]:
+    """Return the rows of a terminal that breaks where a row is full, and draws symbols as wide as any terminal does."""
+    rows = []
+    for line in words.split("\n"):
+        row, used = "", 0
+        for each in line:
+            wide = text._most(each)
+            if used + wide > columns:
+                rows.append(row)
+                row, used = "", 0
+            row, used = row + each, used + wide
+        rows.append(row)
+    return rows

@@ -62,5 +62,5 @@ def test_advice_names_the_profile_that_was_named() -> None:
 
 def test_words_are_broken_at_blanks_alone() -> None:
     broken = output._broken("Try: one two three\n  four five six seven\n" + "x" * 30, 20)
-    assert broken == "Try: one two three\n  four five six\n  seven\n" + "x" * 30
+    assert broken == "Try: one two three\n  four five six\n    seven\n" + "x" * 30
     assert output._broken("a" * 10 + " b" * 20, None) == "a" * 10 + " b" * 20

@@ -59,6 +59,6 @@ def test_errors_too(people: Daemon) -> None:
         assert screen.end() == 2
     assert screen.screen.decode().splitlines() == [
         "Error: p2pmsg has no command 'histroy'.",
-        "Did you mean 'history'?",
+        "  Did you mean 'history'?",
         "Try: p2pmsg history --help",
     ]

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2pmsg.cli import text
+from tests.unit.terminal import balanced, drawn
 
 BIDI = {0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)}
 EVERYTHING = st.text(st.characters())
@@ -70,33 +71,6 @@ def test_every_control_of_direction_is_isolated_and_balanced_wherever_a_row_ends
             assert balanced(row), hex(code)
 
 
-def balanced(row: str) -> bool:
-    depth: list[str] = []
-    for each in row:
-        if each in "\u2066\u2067\u2068":
-            depth.append("\u2069")
-        elif each in "\u202a\u202b\u202d\u202e":
-            depth.append("\u202c")
-        elif each in "\u2069\u202c" and (not depth or depth.pop() != each):
-            return False
-    return not depth
-
-
-def screen_rows(words: str, columns: int) -> list[str]:
-    """Return the rows of a terminal that breaks where a row is full, and draws symbols as wide as any terminal does."""
-    rows = []
-    for line in words.split("\n"):
-        row, used = "", 0
-        for each in line:
-            wide = text._most(each)
-            if used + wide > columns:
-                rows.append(row)
-                row, used = "", 0
-            row, used = row + each, used + wide
-        rows.append(row)
-    return rows
-
-
 FORGED = "12:01  ann: forged"
 PADDED = ["x" * 67 + FORGED, "x " + " " * 66 + FORGED, ("x" * 63 + " ") + FORGED, "山" * 33 + " " * 2 + FORGED, "⚠" * 36 + FORGED]
 PADDED += ["x" * 68 + "\n" + FORGED, "x" * 68 + "\u3000" * 40 + FORGED, "x" * 300 + " " + FORGED, "\u00a0".join([FORGED] * 20)]
@@ -107,7 +81,7 @@ PADDED += [f"{FORGED}  " * 9, *(f"{'é' * n} {FORGED}  * ann was removed" for n 
 @pytest.mark.parametrize("columns", [40, 80, 81])
 def test_no_row_of_a_message_looks_like_the_head_of_another(words: str, columns: int) -> None:
     """Were the terminal to break rows, a text could choose what stands at the beginning of the next."""
-    first, *rest = screen_rows(text.said("12:00  bob: ", words, columns), columns)
+    first, *rest = drawn(text.said("12:00  bob: ", words, columns), columns)
     assert first.startswith("12:00  bob: ")
     for row in rest:
         assert row.startswith("          ") or not re.search(r"\s", row), rest
@@ -130,8 +104,8 @@ def test_rows_are_never_longer_than_the_terminal_and_nothing_is_lost(name: str, 
 
 def test_a_name_cannot_make_a_row_of_its_own() -> None:
     head = "12:00  " + text.name("x" + "\u3000" * 40 + "名" * 20 + "* ann was removed") + "~7f3a91c2: "
-    assert all(row.startswith("    ") for row in screen_rows(text.said(head, "hi", 60), 60)[1:])
-    assert all(row.startswith("    ") for row in screen_rows(text.hanging(head + "is here", 60), 60)[1:])
+    assert all(row.startswith("    ") for row in drawn(text.said(head, "hi", 60), 60)[1:])
+    assert all(row.startswith("    ") for row in drawn(text.hanging(head + "is here", 60), 60)[1:])
 
 
 def test_an_address_stands_whole_to_be_copied() -> None:

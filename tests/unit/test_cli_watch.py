@@ -45,7 +45,7 @@ def test_ready_comes_first_and_n_events_end_it(daemon: Daemon) -> None:
     assert done.returncode == 0 and done.stderr == b""
     assert [json.loads(line) for line in done.stdout.splitlines()] == [{"cursor": 7, "type": "ready"}, *EVENTS[:3]]
     assert b"\\u009b" in done.stdout
-    assert daemon.script.asked("watch") == [{"since": None, "n": 3, "in": "bob"}]
+    assert daemon.script.asked("watch") == [{"since": None, "n": 3, "in": "bob", "typing": False}]
 
 
 def test_since_is_carried_by_ready(daemon: Daemon) -> None:

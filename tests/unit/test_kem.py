@@ -99,6 +99,36 @@ def test_keys_that_are_none_are_refused() -> None:
             kem.seal(bad, b"", b"")
 
 
+P = 2**255 - 19
+SMALL_ORDER = [
+    *(value.to_bytes(32, "little") for value in (0, 1, P - 1, P, P + 1)),
+    bytes.fromhex("e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800"),
+    bytes.fromhex("5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157"),
+]
+"""All points of X25519 whose order divides 8, canonical or not (RFC 7748; Wycheproof's x25519 tests); the result would be all zero."""
+
+
+@pytest.mark.parametrize("high_bit", [0, 0x80])
+@pytest.mark.parametrize("point", SMALL_ORDER, ids=lambda point: point.hex()[:8])
+def test_points_of_small_order_are_refused_on_either_side(point: bytes, high_bit: int) -> None:
+    point = point[:31] + bytes((point[31] | high_bit,))
+    key = kem.PrivateKey.from_seed(SEED)
+    with pytest.raises(PeerMisbehaved):
+        kem.seal(key.public[:1184] + point, b"", b"")
+    sealed = kem.seal(key.public, b"hello", b"")
+    with pytest.raises(PeerMisbehaved):
+        key.open(sealed[: ENC_BYTES - 32] + point + sealed[ENC_BYTES:], b"")
+
+
+@pytest.mark.parametrize("at", [0, 381, 384, 1149])
+@pytest.mark.parametrize("coefficients", ["010d01", "ffffff", "0010d0"])
+def test_one_coefficient_not_below_q_is_refused(at: int, coefficients: str) -> None:
+    """FIPS 203, 7.2: the modulus check of an encapsulation key, 12 bits a coefficient; q = 3329 = 0xd01."""
+    good = kem.PrivateKey.from_seed(SEED).public
+    with pytest.raises(PeerMisbehaved):
+        kem.seal(good[:at] + bytes.fromhex(coefficients) + good[at + 3 :], b"", b"")
+
+
 def test_seeds_of_another_length_are_our_fault() -> None:
     with pytest.raises(ValueError, match="32"):
         kem.PrivateKey.from_seed(bytes(31))

@@ -66,6 +66,24 @@ def test_s_above_the_order_is_refused() -> None:
         signing.verify(KEY, SIGNATURE[:32] + s.to_bytes(32, "little"), MESSAGE)
 
 
+SIGN_SET = [key[:31] + bytes((key[31] | 0x80,)) for key in SMALL_ORDER + NOT_CANONICAL]
+
+
+@pytest.mark.parametrize("key", SIGN_SET, ids=lambda key: key.hex()[:8])
+def test_such_keys_with_their_sign_bit_set_are_refused(key: bytes) -> None:
+    for r in [*SMALL_ORDER, *NOT_CANONICAL]:
+        for s in (bytes(32), SIGNATURE[32:]):
+            with pytest.raises(PeerMisbehaved):
+                signing.verify(key, r + s, MESSAGE)
+
+
+@pytest.mark.parametrize("r", [*SMALL_ORDER, *NOT_CANONICAL, *SIGN_SET], ids=lambda r: r.hex()[:8])
+def test_such_points_as_r_are_refused_under_a_good_key(r: bytes) -> None:
+    for s in (bytes(32), SIGNATURE[32:], ORDER.to_bytes(32, "little"), (ORDER - 1).to_bytes(32, "little"), b"\xff" * 32):
+        with pytest.raises(PeerMisbehaved):
+            signing.verify(KEY, r + s, MESSAGE)
+
+
 @pytest.mark.parametrize(
     ("key", "signature"), [(KEY[:31], SIGNATURE), (KEY + b"\0", SIGNATURE), (KEY, SIGNATURE[:63]), (KEY, b""), (b"", b"")]
 )

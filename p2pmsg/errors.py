@@ -10,7 +10,7 @@
     │   │   ConversationNotFound, KeyNotFound
     ├── Ambiguous                    5
     ├── NotTrusted                   6
-    │   ├── IdentityChanged, SasMismatch
+    │   ├── IdentityChanged, DeviceNeedsLook, SasMismatch
     ├── TimedOut                     7
     ├── Refused                      8
     │   ├── AlreadyInitialized, AlreadyRunning, FileExists, InviteExpired, InviteUsed, InviteWithdrawn,
@@ -192,6 +192,12 @@ class IdentityChanged(NotTrusted):
     """p2pmsg contact show NAME, and ask the person before you go on."""
 
     code = "identity_changed"
+
+
+class DeviceNeedsLook(NotTrusted):
+    """p2pmsg contact show NAME; if the device is his, the same with --yes."""
+
+    code = "device_needs_look"
 
 
 class SasMismatch(NotTrusted):

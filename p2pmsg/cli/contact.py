@@ -118,11 +118,11 @@ def list_(session: Session) -> None:
     session.show_all(session.call_all("contact.list"), show.contacts, nothing="No contacts yet. Try: p2pmsg contact invite")
 
 
-@command("show")
+@command("show", yes=True)
 @click.argument("name", type=TEXT)
 def show_(session: Session, name: str) -> None:
-    """Show one contact."""
-    session.show(session.call("contact.show", name=name), show.contact)
+    """Show one contact and his devices. With --yes you have looked at a new one of them, and what waited is sent."""
+    session.show(session.call("contact.show", name=name, yes=session.yes or None), show.contact)
 
 
 @command("find")

@@ -1,4 +1,4 @@
-"""How people are called in human output: who is not verified carries a piece of the account's id."""
+"""How people are called in human output: who is not verified carries a piece of the account's id, and an alert stands at the name."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 from p2pmsg.cli import text
 
 SUFFIX_CHARACTERS = 8
+ALERTS = {"identity_changed": "identity changed!", "device_added": "new device!"}
+"""What stands at the name until it was looked at."""
 
 
 class People:
@@ -23,12 +25,14 @@ class People:
     def label(self, account: str | None, name: str) -> str:
         """Return what to call somebody, safe to show: the name, with a suffix unless the contact is verified."""
         contact = self._contacts.get(account or "")
-        return label(account, contact["name"] if contact else name, contact["trust"] if contact else None)
+        if contact is None:
+            return label(account, name, None)
+        return label(account, contact["name"], contact["trust"], contact["alert"])
 
 
-def label(account: str | None, name: str, trust: str | None) -> str:
-    """Return a name as people see it: `bob`, or `bob~7f3a91c2` for who is not verified."""
+def label(account: str | None, name: str, trust: str | None, alert: str | None = None) -> str:
+    """Return a name as people see it: `bob`, or `bob~7f3a91c2` for who is not verified, and in words what is to be looked at."""
     shown = text.name(name)
-    if account is None or trust == "verified" or "~" in shown:
-        return shown
-    return f"{shown}~{account[:SUFFIX_CHARACTERS]}"
+    if account is not None and trust != "verified" and "~" not in shown:
+        shown = f"{shown}~{account[:SUFFIX_CHARACTERS]}"
+    return shown if alert is None else f"{shown} ({ALERTS.get(alert, text.line(alert))})"

@@ -9,11 +9,23 @@ from p2pmsg.cli import output, text
 from p2pmsg.cli.people import People, label
 from p2pmsg.cli.times import by_our_clock, seconds_after, shown, until
 from p2pmsg.model import plain
+from p2pmsg.model.names import as_typed
 
 Object = dict[str, Any]
 SKEW_WORTH_SAYING_S = 600
 PREVIEW_CHARACTERS = 60
 VERIFIED_BY = {"invite": "an invite", "sas": "comparing what both screens showed", "number": "comparing the safety number"}
+ALERTS_IN_FULL = {
+    "identity_changed": (
+        "this account may be in other hands; nothing is sent. The conversation says why. Ask the person, not by p2pmsg.",
+        "p2pmsg contact verify {who}, or with --number",
+    ),
+    "device_added": (
+        "there is a new device; nothing is sent before you have looked. Ask the person if you did not expect it.",
+        "p2pmsg contact show {who} --yes",
+    ),
+}
+"""What an alert means, and what to type once that is settled."""
 ID_CHARACTERS = 8
 """Of an id, where lines are only to be matched with each other."""
 
@@ -77,7 +89,7 @@ def service(done: Object) -> str:
 
 def name(found: Object) -> str:
     """Return what a contact is called."""
-    return label(found["account"], found["name"], found["trust"])
+    return label(found["account"], found["name"], found["trust"], found["alert"])
 
 
 def contacts(found: Sequence[Object]) -> str:
@@ -95,10 +107,32 @@ def contact(found: Object) -> str:
             ("account", found["account"]),
             ("trust", trust),
             ("online", "yes" if found["online"] else f"no, last seen {shown(found['last_seen'])}"),
-            ("alert", found["alert"]),
             ("blocked", "yes" if found["blocked"] else None),
+            *_devices(found.get("devices") or []),
+            *_alert(found),
         ]
     )
+
+
+def _devices(found: Sequence[Object]) -> list[tuple[str, object]]:
+    lines = [
+        f"{text.name(each['name'])}{', online' if each['online'] else ''}, added by {_quoted(each['added_by']) or 'the recovery words'}"
+        for each in found
+    ]
+    return [("devices" if number == 0 else "", line) for number, line in enumerate(lines)]
+
+
+def _quoted(device: str | None) -> str | None:
+    return None if device is None else f'"{text.name(device)}"'
+
+
+def _alert(found: Object) -> list[tuple[str, object]]:
+    """Say what is to be looked at, and what to type then."""
+    if found["alert"] is None:
+        return []
+    who = as_typed(found["name"], found["account"])
+    what, then = ALERTS_IN_FULL.get(found["alert"], (found["alert"], "p2pmsg contact verify {who}"))
+    return [("alert", what), ("then", then.format(who=who))]
 
 
 def invites(found: Sequence[Object]) -> str:
@@ -192,13 +226,12 @@ def _source(found: Object) -> str:
 
 
 def _contact_row(found: Object) -> list[str]:
-    remarks = [found["alert"], "blocked" if found["blocked"] else None]
     return [
         name(found),
         found["trust"],
         "yes" if found["online"] else "no",
         shown(found["last_seen"]),
-        ", ".join(remark for remark in remarks if remark),
+        "blocked" if found["blocked"] else "",
     ]
 
 

@@ -70,6 +70,8 @@ def describe(session: Session, event: dict[str, Any]) -> str:
         return _line(event, f"{session.people.label(peer['account'], peer['name'])} is {'here' if peer['online'] else 'away'}")
     if kind == "state":
         return _line(event, f"{event['id'][: show.ID_CHARACTERS]} is {event['state']}")
+    if kind == "alert":
+        return _line(event, f"alert: {text.line(str(event['alert'].get('message')))}")
     return _line(event, text.line(kind))
 
 

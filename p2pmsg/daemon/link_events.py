@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from p2pmsg.config import limits
 from p2pmsg.crypto import chain
+from p2pmsg.daemon import alerts
+from p2pmsg.daemon.alerts import Noted
 from p2pmsg.daemon.linkage import Link
 from p2pmsg.daemon.peering import Committed, commit_peering, confirm_gate
 from p2pmsg.errors import PeerMisbehaved
+from p2pmsg.model.accounts import ChainLink
 from p2pmsg.model.gates import Ended, Purpose
-from p2pmsg.model.ids import DeviceId, short
-from p2pmsg.protocol import wire
+from p2pmsg.model.ids import AccountId, ChainLinkId, DeviceId, short
+from p2pmsg.protocol import authority, wire
 from p2pmsg.protocol.comparing import ComparingResponder
 from p2pmsg.protocol.knowledge import Knowledge
 from p2pmsg.protocol.links import Opened
@@ -59,7 +63,7 @@ class LinkEvents:
 
     def peering_proven(self, link: Link, peering: Peering) -> None:
         """Store what the link means before it is answered; where it means nothing new, go on at once."""
-        if peering.gate.purpose is Purpose.PAIR and not peering.new_links:
+        if peering.gate.purpose is Purpose.PAIR and not peering.new_links and peering.went_back is None:
             self._node.clock.call_soon(partial(self._node.linkage.committed, link.number))
             return
         name = link.joining.name if link.joining else link.name
@@ -78,10 +82,11 @@ class LinkEvents:
         if isinstance(result, Ended):
             node.linkage.committed(link.number, ended=result)
             return
+        assert isinstance(result, Committed)
         if peering.new_links:
             node.people.learn_chain(peering.new_links)
-            node.contact_changed(peering.account)
-        assert isinstance(result, Committed)
+        if result.noted is not None:
+            alerts.take(node, result.noted)
         contact, node.people.gates = result.contact, result.gates
         if contact is not None:
             node.people.contacts[contact.account] = contact
@@ -89,6 +94,7 @@ class LinkEvents:
             node.presence.met(contact.account, link.address, link.path, node.clock.now())
             node.contact_changed(contact.account)
         node.open_conversation(node.people.direct(peering.account), result.tips)
+        alerts.part_from_removed(node, peering.account)
         node.linkage.committed(link.number)
 
     def link_opened(self, link: Link) -> None:
@@ -117,6 +123,7 @@ class LinkEvents:
         node.accepted(peering.account)
         node.presence.link_opened(peering.account, link.address, link.path, now)
         node.replication.link_opened(link.number, peering.account, peering.device_id, now)
+        node.replication.kept_back(peering.account, node.people.contacts[peering.account].alert is not None)
         self._greeted(link, peering, hello, wall)
         if peering.dialled and peering.gate.purpose is Purpose.PAIR:
             node.presence.dial_ended(peering.account, link.address, now)
@@ -165,27 +172,36 @@ class LinkEvents:
         links = [new for form in reader.forms if form not in forms and (new := chain.parse(form)).id not in known]
         if any(new.account != peering.account for new in links):
             raise PeerMisbehaved("a chain of another account")
-        if not links:
-            return
+        shown = [forms.get(form) or chain.parse(form).id for form in reader.forms]
+        gone = authority.went_back(node.people.links_of(peering.account), shown, peering.device_key)
+        if links or gone is not None:
+            self._learn(link, peering.account, links, gone)
+
+    def _learn(self, link: Link, account: AccountId, links: Sequence[ChainLink], gone: ChainLinkId | None) -> None:
+        node = self._node
         # Taken on in memory at once, as events that name it follow on this stream; taken back if it cannot be stored.
-        before = node.people.links_of(peering.account)
-        nickname = node.people.learn_chain(links).nickname
-        node.open_conversation(node.people.direct(peering.account))
+        before, known = node.people.links_of(account), node.people.memberships[account]
+        membership = node.people.learn_chain(links) if links else known
+        seen = alerts.news(node, known, membership, gone)
+        alerts.beware(node, account, seen)
+        node.open_conversation(node.people.direct(account))
+        alerts.part_from_removed(node, account)
         wall = node.clock.wall_ms()
 
-        def job(db: Db) -> None:
+        def job(db: Db) -> Noted | None:
             people_store.add_links(db, links, wall)
-            people_store.set_nickname(db, peering.account, nickname)
+            people_store.set_nickname(db, account, membership.nickname)
+            return alerts.note(db, node, account, seen, wall)
 
         def done(result: Any) -> None:
             if isinstance(result, BaseException):
                 _log.error("a chain could not be stored: %s", result)
                 node.people.unlearn_chain(before)
                 node.close(link.number, LIMIT)
-            else:
-                node.contact_changed(peering.account)
+            elif result is not None:
+                alerts.take(node, result)
 
-        node.storage.submit(job, done, room_bytes=limits.DISK_REFUSE_OTHERS_BYTES)
+        node.submit_write(job, done, room_bytes=limits.DISK_REFUSE_OTHERS_BYTES)
 
     def message_received(self, link: Link, message: Message) -> None:
         replication, now = self._node.replication, self._node.clock.now()

@@ -10,6 +10,7 @@ from typing import Any
 from p2pmsg.config import limits
 from p2pmsg.config.settings import Settings
 from p2pmsg.daemon import names, objects
+from p2pmsg.daemon.alerts import check_looked_at
 from p2pmsg.daemon.node import Node
 from p2pmsg.daemon.objects import Json
 from p2pmsg.errors import Blocked, EmptyText, InvalidText, MessageNotFound, TextTooLong, UsageError
@@ -45,6 +46,8 @@ class Messaging:
         conversation, contact = names.find_conversation(self._node.people, params.target)
         if contact is not None and contact.blocked:
             raise Blocked(f"You have blocked {contact.shown}: nothing is sent.")
+        if contact is not None:
+            check_looked_at(contact)
         row = await self._write(conversation, params.text, params.key)
         return await self._wait(row, params.wait, params.timeout_s)
 

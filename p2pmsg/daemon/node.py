@@ -10,12 +10,13 @@ import asyncio
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
 from p2pmsg.config import limits
 from p2pmsg.daemon import objects
+from p2pmsg.daemon.alerts import Noted
 from p2pmsg.daemon.checks import Checks
 from p2pmsg.daemon.clock import Clock, Timer
 from p2pmsg.daemon.keeping import Keeping
@@ -27,6 +28,7 @@ from p2pmsg.daemon.typists import Typists
 from p2pmsg.daemon.verifying import Verifying
 from p2pmsg.daemon.visibility import Visibility
 from p2pmsg.errors import NotPermitted
+from p2pmsg.model.accounts import Contact
 from p2pmsg.model.addresses import Address, Path
 from p2pmsg.model.events import Conversation, Event, Tip
 from p2pmsg.model.gates import GateRow
@@ -44,8 +46,8 @@ from p2pmsg.storage.cipher import Db
 from p2pmsg.storage.feed import ChangeType
 from p2pmsg.storage.worker import Storage
 
-_log = logging.getLogger(__name__)
 OLD_COPY_HINT = "Use the newer copy. p2pmsg init --as-new, which makes a device of its own of such a folder, comes with own devices."
+_log = logging.getLogger(__name__)
 
 
 class Endpoint(Protocol):
@@ -168,12 +170,11 @@ class Node:
             )
 
     def submit_write(self, job: Callable[[Db], Any], done: Callable[[Any], None], *, room_bytes: int = 0) -> None:
-        """Run a job that writes events (it returns an Event, or a tuple or list that holds Events), and hand them on once committed."""
+        """Run a job that writes events (it returns them, in tuples or lists or what `Noted` holds), and hand them on once committed."""
 
         def finished(result: Any) -> None:
-            for item in result if isinstance(result, (tuple, list)) else (result,):
-                if isinstance(item, Event):
-                    self._appended.setdefault(item.header.conversation, []).append(item)
+            for item in _events_in(result):
+                self._appended.setdefault(item.header.conversation, []).append(item)
             self.wake(feed=True)  # first: who waits for the result finds the message on its way
             done(result)
 
@@ -329,6 +330,11 @@ class Node:
 
     # -- contacts
 
+    def contact_is(self, contact: Contact) -> None:
+        """Take on in memory what is stored of a contact; whether anything may be handed to him follows."""
+        self.people.contacts[contact.account] = contact
+        self.replication.kept_back(contact.account, contact.alert is not None)
+
     def contact_changed(self, account: AccountId) -> None:
         """A contact is new or changed: tell those who watch."""
         contact = self.people.contacts.get(account)
@@ -351,3 +357,13 @@ class Node:
         self.presence.contact_removed(account)
         for opened in self.links.of_account(account):
             self.close(opened.link, 0x101)
+
+
+def _events_in(result: object) -> Iterator[Event]:
+    if isinstance(result, Event):
+        yield result
+    elif isinstance(result, Noted):
+        yield from result.events
+    elif isinstance(result, (tuple, list)):
+        for item in result:
+            yield from _events_in(item)

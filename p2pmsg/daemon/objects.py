@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from p2pmsg.daemon import names
 from p2pmsg.daemon.people import People
-from p2pmsg.model.accounts import Contact
+from p2pmsg.model.accounts import Contact, Device
 from p2pmsg.model.ids import AccountId
 from p2pmsg.storage.queries import ConversationRow, DeliveryRow, MessageRow
 
@@ -51,6 +51,24 @@ def contact(node: Node, who: Contact) -> Json:
         "blocked": who.blocked,
         "online": online,
         "last_seen": time(node.clock.wall_ms() if online else who.last_seen_ms),
+    }
+
+
+def contact_whole(node: Node, who: Contact) -> Json:
+    """Return a contact with the devices that speak for him, in the order of their names."""
+    devices = [device for device in node.people.memberships[who.account].devices.values() if device.active]
+    shown = [_device(node, who, device) for device in sorted(devices, key=lambda each: (each.name, each.id))]
+    return contact(node, who) | {"devices": shown}
+
+
+def _device(node: Node, who: Contact, device: Device) -> Json:
+    adder = node.people.memberships[who.account].devices.get(device.added_by) if device.added_by is not None else None
+    return {
+        "device": device.id.hex(),
+        "name": device.name,
+        "admin": device.admin,
+        "added_by": adder.name if adder is not None else None,
+        "online": any(opened.device == device.id for opened in node.links.of_account(who.account)),
     }
 
 
@@ -123,6 +141,8 @@ def peers(node: Node) -> list[Json]:
     for account, who in node.people.contacts.items():
         open_links = {opened.device: opened.link for opened in node.links.of_account(account)}
         for device in node.people.memberships[account].devices.values():
+            if not device.active:
+                continue
             entry: Json = {
                 "account": account.hex(),
                 "name": names.shown(node.people, who),

@@ -10,6 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from p2pmsg.crypto import gates
+from p2pmsg.daemon import alerts
+from p2pmsg.daemon.alerts import Noted
 from p2pmsg.errors import Blocked
 from p2pmsg.model.accounts import Contact, Trust
 from p2pmsg.model.events import Event, Tip
@@ -33,6 +35,8 @@ class Committed(NamedTuple):
     tips: Mapping[DeviceId, Sequence[Tip]] | None
     """What is held of the conversation with a new contact, who may be an old one."""
     event: Event | None
+    noted: Noted | None
+    """What the contact's chain had to say that was never seen before."""
 
 
 def commit_peering(db: Db, *, node: Node, peering: Peering, name: str | None, now_ms: int) -> Ended | Committed:
@@ -40,10 +44,11 @@ def commit_peering(db: Db, *, node: Node, peering: Peering, name: str | None, no
 
     The result goes to `Node.submit_write`. Where somebody else spent the invite first, nothing is stored and the reason returned.
     """
+    seen = alerts.news(node, node.people.memberships.get(peering.account), peering.membership, peering.went_back)
     if peering.gate.purpose is Purpose.PAIR:
         people_store.add_links(db, peering.new_links, now_ms)
         people_store.set_nickname(db, peering.account, peering.membership.nickname)
-        return Committed(None, doors.gates(db, 0), None, None)
+        return Committed(None, doors.gates(db, 0), None, None, alerts.note(db, node, peering.account, seen, now_ms))
     if peering.gate.purpose is Purpose.INVITE and not peering.dialled and (ended := _spend(db, peering, now_ms)) is not None:
         return ended
     people_store.add_links(db, peering.new_links, now_ms)
@@ -68,8 +73,11 @@ def commit_peering(db: Db, *, node: Node, peering: Peering, name: str | None, no
     doors.add_pair(db, gate, account, now_ms)
     if peering.dialled:  # the other side has stored it before its WELCOME; whether I have it shows my HELLO
         doors.confirm_pair(db, gate, now_ms)
+    if compared:  # who compares has looked; what this very chain says is looked at next
+        people_store.set_alert(db, account, None)
+    noted = alerts.note(db, node, account, seen, now_ms)
     contact = people_store.contact(db, account)
-    return Committed(contact, doors.gates(db, 0), ranges.tips(db).get(people.direct(account).id, {}), event)
+    return Committed(contact, doors.gates(db, 0), ranges.tips(db).get(people.direct(account).id, {}), event, noted)
 
 
 def confirm_gate(node: Node, peering: Peering) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from p2pmsg.config import limits
 from p2pmsg.crypto import gates
-from p2pmsg.daemon import names, objects
+from p2pmsg.daemon import alerts, names, objects
 from p2pmsg.daemon.announcer import Announcer, hosts_of, scoped
 from p2pmsg.daemon.linkage import Joining, Link
 from p2pmsg.daemon.node import Node
@@ -145,7 +145,11 @@ class Relations:
         return [objects.contact(self._node, contact) for contact in everybody[params.skip : params.skip + limits.RPC_LIST]]
 
     async def show(self, params: api.ContactShow) -> Json:
-        return objects.contact(self._node, names.find_contact(self._node.people, params.name))
+        """Return a contact with his devices; with `yes` my user has looked at them. Raises: IdentityChanged where that is not enough."""
+        found = names.find_contact(self._node.people, params.name)
+        if params.yes:
+            await alerts.look(self._node, found)
+        return objects.contact_whole(self._node, self._node.people.contacts[found.account])
 
     async def rename(self, params: api.ContactRename) -> Json:
         people = self._node.people

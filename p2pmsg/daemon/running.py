@@ -11,7 +11,7 @@ from datetime import datetime
 from p2pmsg import PROTOCOL_VERSION, __version__
 from p2pmsg.config import limits
 from p2pmsg.crypto.vault import Mode
-from p2pmsg.daemon import keyholder, objects
+from p2pmsg.daemon import alerts, keyholder, objects
 from p2pmsg.daemon.announcer import Announcer
 from p2pmsg.daemon.home import Profile
 from p2pmsg.daemon.node import OLD_COPY_HINT, Node
@@ -19,6 +19,7 @@ from p2pmsg.daemon.notices import Notices
 from p2pmsg.daemon.objects import Json
 from p2pmsg.daemon.usage import disk_bytes
 from p2pmsg.errors import P2pmsgError
+from p2pmsg.model.names import as_typed
 from p2pmsg.network.endpoint import Endpoint
 from p2pmsg.rpc import api
 from p2pmsg.storage import queries
@@ -92,17 +93,26 @@ class Running:
             warn("storage_failed", f"What others send cannot be stored: {node.storage_error}", "p2pmsg daemon logs")
         if node.old_copy:
             warn("old_copy", "This folder is an old copy of this device. It writes nothing more.", OLD_COPY_HINT)
-        for device in node.people.forked:
-            name = objects.name_of(node.people, node.people.account_of(device) or node.people.me.account)
-            warn("forked", f"A device of {name} was copied: two of it are at work, so it gets no link.", "Ask its owner.")
+        self._warn_of_people(warn)
         if ahead := node.links.clock_ahead_ms():
             warn("clock_off", f"This machine's clock is {abs(ahead) // 60000} min off those of the others.", "Set the clock.")
+        return found
+
+    def _warn_of_people(self, warn: Callable[[str, str, str], None]) -> None:
+        people = self._node.people
+        for account, contact in people.contacts.items():
+            if contact.alert is not None:
+                name = objects.name_of(people, account)
+                hint = f"p2pmsg contact show {as_typed(name, account.hex())}"
+                warn(contact.alert, f"{alerts.message(name, contact.alert)} Nothing is sent to {name}.", hint)
+        for device in people.forked:
+            name = objects.name_of(people, people.account_of(device) or people.me.account)
+            warn("forked", f"A device of {name} was copied: two of it are at work, so it gets no link.", "Ask its owner.")
         for words in self._newer_peers():
             warn("newer_version", words, _NEWEST)
         for account, version in sorted(self._announcer.other_versions.items()):
-            if account in node.people.contacts:
-                warn(*_other_version(objects.name_of(node.people, account), version))
-        return found
+            if account in people.contacts:
+                warn(*_other_version(objects.name_of(people, account), version))
 
     def _warn_of_network(self, warn: Callable[[str, str, str], None]) -> None:
         node = self._node

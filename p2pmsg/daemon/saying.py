@@ -55,6 +55,7 @@ def saying(
         events = [node.write(db, node.people.own(), _body(current, removed))]
         if (presence := node.presence_keys.next(db) if renewed else None) is not None:
             events.append(node.write(db, node.people.own(), presence))
+        people_store.set_alert(db, account, current.alert)
         _close_doors(db, account, blocked, removed)
         for deletion in erasing.everything(db, node.people.direct(account).id) if history else ():
             events.append(node.write(db, node.people.own(), deletion))
@@ -65,7 +66,7 @@ def saying(
         if presence is not None:
             node.presence_keys.renewed(presence)
         if (known := node.people.contacts.get(account)) is not None:
-            node.people.contacts[account] = _changed(known, name, verified_by, blocked)
+            node.contact_is(_changed(known, name, verified_by, blocked))
         _part(node, account, blocked, removed)
         if presence is not None:  # by now he has no link on which he would be told, too
             node.presence_keys.tell()
@@ -100,8 +101,8 @@ def _close_doors(db: Db, account: AccountId, blocked: bool | None, removed: bool
 
 
 def _changed(contact: Contact, name: str | None, verified_by: VerifiedBy | None, blocked: bool | None) -> Contact:
-    if verified_by is not None:
-        contact = replace(contact, trust=Trust.VERIFIED, verified_by=verified_by)
+    if verified_by is not None:  # who compares has looked
+        contact = replace(contact, trust=Trust.VERIFIED, verified_by=verified_by, alert=None)
     if blocked is not None:
         contact = replace(contact, blocked=blocked, pair_key=None if blocked else contact.pair_key)
     return replace(contact, name=name or contact.name)

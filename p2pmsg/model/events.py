@@ -21,6 +21,8 @@ class Kind(IntEnum):
     """In `self`: a setting that travels among my devices."""
     DELETE = 5
     """In `self`: what is deleted on all my devices, and nowhere else."""
+    SEEN = 6
+    """In `self`: what I saw somebody's account chain come to say."""
 
 
 class ConversationKind(StrEnum):

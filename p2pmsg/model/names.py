@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import Final
 
@@ -39,3 +40,8 @@ def fault_of_name(text: str, most: int) -> str | None:
 def nick_of(name: str, most_bytes: int) -> str:
     """Return a good name as far as it goes into so many bytes of UTF-8: whole characters, no blank at the end."""
     return name.encode()[:most_bytes].decode(errors="ignore").rstrip()
+
+
+def as_typed(name: str, account: str) -> str:
+    """Return what names somebody in a command that is to be copied into a shell: the name if it means nothing else there."""
+    return name if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.~-]*", name) else account[:16]

@@ -8,7 +8,7 @@ device      active if an `add` of it counts and no standing removal names it; a 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import Enum, auto
 
 from p2pmsg.config import limits
@@ -56,13 +56,14 @@ def alarms(before: Membership | None, after: Membership) -> frozenset[Alarm]:
     return frozenset(found)
 
 
-def went_back(known: Iterable[ChainLink], shown: Iterable[ChainLinkId], device: DeviceKey) -> bool:
-    """Say whether a device shows a chain without a link of its own, which it knew once: it was put back from an old copy.
+def went_back(known: Sequence[ChainLink], shown: Iterable[ChainLinkId], device: DeviceKey) -> ChainLinkId | None:
+    """Return the newest link that a device signed and no longer shows; None where there is none. `known` has predecessors first.
 
-    A device that lacks links of the account's other devices merely has not heard of them yet.
+    It knew that link once, so it was put back from an old copy. A device that lacks links of the account's other devices merely has not
+    heard of them yet.
     """
     ids = set(shown)
-    return any(link.signer == device and link.id not in ids for link in known)
+    return next((link.id for link in reversed(known) if link.signer == device and link.id not in ids), None)
 
 
 def heads(links: Iterable[ChainLink]) -> tuple[ChainLinkId, ...]:

@@ -68,13 +68,29 @@ class DeleteBody(Struct, array_like=True, frozen=True):
     events: Annotated[list[Id32], Meta(max_length=limits.DELETED_EVENTS)]
 
 
-Body = TextBody | ReadBody | ContactBody | SettingBody | DeleteBody
+class SeenBody(Struct, array_like=True, frozen=True):
+    """What I saw a contact's chain come to say; only in `self`, and shown in the conversation with him."""
+
+    account: Id32
+    what: Literal["added", "removed", "went_back", "side_by_side", "by_root"]
+    subject: Id32
+    """The device that was added or removed, else the link that says it: the same is seen once."""
+    who: str
+    """What he was called then."""
+    device: str | None = None
+    """What the device is called by its account."""
+    by: str | None = None
+    """What the device is called that signed it; None where the recovery root did."""
+
+
+Body = TextBody | ReadBody | ContactBody | SettingBody | DeleteBody | SeenBody
 _TYPES: Final[dict[int, type[Body]]] = {
     Kind.TEXT: TextBody,
     Kind.READ: ReadBody,
     Kind.CONTACT: ContactBody,
     Kind.SETTING: SettingBody,
     Kind.DELETE: DeleteBody,
+    Kind.SEEN: SeenBody,
 }
 KNOWN: Final = frozenset(_TYPES)
 """Kinds that this version knows."""

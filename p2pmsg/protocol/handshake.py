@@ -131,8 +131,18 @@ class _Machine:
     def _check_chain(self, gate: GateRow, dialled: bool) -> Peering:
         assert self._proof is not None
         proof = self._proof
-        membership, new_links = self._verifier.check_chain(proof, self._reader.forms)
-        return Peering(proof.account, proof.device, proof.device_id, membership, new_links, gate, self._pair_key, dialled)
+        shown = self._verifier.check_chain(proof, self._reader.forms)
+        return Peering(
+            account=proof.account,
+            device_key=proof.device,
+            device_id=proof.device_id,
+            membership=shown.membership,
+            new_links=shown.new_links,
+            gate=gate,
+            pair_key=self._pair_key,
+            dialled=dialled,
+            went_back=shown.went_back,
+        )
 
     def _commit(self, peering: Peering) -> list[HandshakeCommand]:
         self._peering = peering

@@ -33,6 +33,8 @@ class Verdict(Enum):
     """Its predecessor is not held: ask for what lies between."""
     HOLD_HEADS = "heads"
     """It names links of its author's chain that are not known yet."""
+    HOLD_REMOVED = "removed"
+    """Its device was put out of its account: what I did not hold by then may have been written since, by whoever has the device."""
     HOLD_BODY = "body"
     """Its body was left out though nothing I know of ended it: sought from others, as long as there are any."""
 
@@ -65,8 +67,10 @@ def check(event: Event, held: Held, author: Membership, *, mine: bool, now_ms: i
         return Verdict.HOLD_GAP
     if not author.links.issuperset(header.account_heads):
         return Verdict.HOLD_HEADS
-    if not author.active(header.device):
+    if header.device not in author.devices:
         raise PeerMisbehaved("an event's device may not speak for its account")
+    if not author.active(header.device):
+        return Verdict.HOLD_REMOVED
     _check_growth(header, held, author)
     if mine:
         return Verdict.OLD_COPY

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from p2pmsg.model.accounts import ChainLink, Membership
 from p2pmsg.model.addresses import Address, Path
 from p2pmsg.model.events import Claim, Event
-from p2pmsg.model.ids import AccountId, ConversationId, DeviceId, DeviceKey, LinkNumber
+from p2pmsg.model.ids import AccountId, ChainLinkId, ConversationId, DeviceId, DeviceKey, LinkNumber
 from p2pmsg.protocol.wire import Hello, Message
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ class Peering:
     pair_key: bytes | None = field(repr=False)
     """A new one, where the two become contacts on this link."""
     dialled: bool
+    went_back: ChainLinkId | None = None
+    """A link that the peer's device signed and does not show any more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,8 @@ class Peer:
     compared: bool = False
     """The peer has claimed what it holds: before that nothing is handed over, so that an old copy finds out first."""
     held: bool = False
+    kept: bool = False
+    """Nothing is handed over until my user has looked at what became of the account."""
     claims: dict[LogKey, tuple[Claim, ...]] = field(default_factory=dict)
     position: dict[LogKey, Claim] = field(default_factory=dict)
     """Up to where each log was handed over or is claimed."""
@@ -61,8 +63,8 @@ class Peer:
 
     @property
     def blocked(self) -> bool:
-        """Nothing more may be handed over until acknowledgements, or the channel's renewal, come."""
-        return self.held or self.room_bytes <= 0
+        """Nothing more may be handed over until acknowledgements, the channel's renewal, or my user's look come."""
+        return self.held or self.kept or self.room_bytes <= 0
 
     @property
     def room_bytes(self) -> int:

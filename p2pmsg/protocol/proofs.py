@@ -13,7 +13,7 @@ from p2pmsg.config import limits
 from p2pmsg.crypto import chain, signing
 from p2pmsg.errors import PeerMisbehaved
 from p2pmsg.model.accounts import ChainLink, Membership
-from p2pmsg.model.ids import AccountId, DeviceId, DeviceKey
+from p2pmsg.model.ids import AccountId, ChainLinkId, DeviceId, DeviceKey
 from p2pmsg.protocol import authority
 
 PROOF_BYTES: Final = 32 + 32 + 32 + 64
@@ -44,6 +44,17 @@ class Proof:
 
 
 @dataclass(frozen=True, slots=True)
+class ShownChain:
+    """A chain that a peer showed, together with what was known of it."""
+
+    membership: Membership
+    new_links: tuple[ChainLink, ...]
+    """Those not stored yet, predecessors first."""
+    went_back: ChainLinkId | None
+    """A link that the peer's device signed and does not show any more."""
+
+
+@dataclass(frozen=True, slots=True)
 class Verifier:
     """Checks peers against what is stored."""
 
@@ -62,32 +73,34 @@ class Verifier:
         require(proof.device != self.own_device, "the peer uses my own device's key")
         signing.verify(proof.device, proof.signature, text)
 
-    def check_chain(self, proof: Proof, forms: Sequence[bytes]) -> tuple[Membership, tuple[ChainLink, ...]]:
-        """Return what the account's chain says and the links that are not stored yet, predecessors first.
+    def check_chain(self, proof: Proof, forms: Sequence[bytes]) -> ShownChain:
+        """Return what the account's chain says with what is stored of it.
 
-        Where the heads are known, `forms` stay unread. Only for a proof whose signature is good.
+        Where the heads are known, `forms` stay unread. A device may not have heard yet of what others of its account have signed; that it
+        lacks what it signed itself is told. Only for a proof whose signature is good.
 
         Raises:
-            PeerMisbehaved: the chain is not the account's, has other heads than were signed, lacks links that are stored, or the
-                device is not active in it.
+            PeerMisbehaved: the chain is not the account's, has other heads than were signed, or the device is not active in the account.
         """
-        membership, new = self._membership(proof, forms)
-        require(membership.active(proof.device_id), "the peer's device is not active in its account")
-        return membership, new
+        shown = self._shown(proof, forms)
+        require(shown.membership.active(proof.device_id), "the peer's device is not active in its account")
+        return shown
 
-    def _membership(self, proof: Proof, forms: Sequence[bytes]) -> tuple[Membership, tuple[ChainLink, ...]]:
+    def _shown(self, proof: Proof, forms: Sequence[bytes]) -> ShownChain:
         stored = self.known(proof.account)
         if stored is not None and chain.heads_digest(stored.heads) == proof.heads:
-            return stored, ()
+            return ShownChain(stored, (), None)
         held = self.links_of(proof.account)
-        mine = {link.id for link in held}
         forms_held = {chain.wire_form(link): link for link in held}
         links = [forms_held.get(form) or chain.parse(form) for form in forms]
         membership = authority.resolve(links)
         require(membership.account == proof.account, "a chain does not begin with the account's genesis")
         require(chain.heads_digest(membership.heads) == proof.heads, "a chain has other heads than were signed")
-        require(stored is None or stored.links <= membership.links, "a chain lacks links that were seen before")
-        return membership, tuple(link for link in authority.in_order(links) if link.id not in mine)
+        mine = {link.id for link in held}
+        new = tuple(link for link in authority.in_order(links) if link.id not in mine)
+        if not mine <= membership.links:
+            membership = authority.resolve([*held, *new])
+        return ShownChain(membership, new, authority.went_back(held, (link.id for link in links), proof.device))
 
 
 def encode_chain(links: Sequence[ChainLink]) -> list[bytes]:

@@ -74,7 +74,7 @@ class Replication:
                 giving.head = tip
             elif not peer.compared or ((position,) != before and (position or before)):
                 peer.tell({key}, now + limits.HAVE_DELAY_S if peer.compared else now)
-            elif peer.held or peer.room_bytes < sum(event.size for event in events):
+            elif peer.held or peer.kept or peer.room_bytes < sum(event.size for event in events):
                 peer.give(key, Giving((position,) if position else (), tip), whole=True)
             else:
                 self._gives.hand_over(peer, key, events)
@@ -122,6 +122,12 @@ class Replication:
         """The link's channel holds frames back until it is renewed, or no longer does."""
         if peer := self._peers.get(link):
             peer.held = holding
+
+    def kept_back(self, account: AccountId, kept: bool) -> None:
+        """Whether what is written waits on this side for everybody of an account; what they write is taken on meanwhile."""
+        for peer in self._peers.values():
+            if peer.account == account:
+                peer.kept = kept
 
     # -- what peers say
 

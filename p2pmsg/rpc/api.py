@@ -182,9 +182,10 @@ class ContactList(Params):
 
 
 class ContactShow(Params):
-    """One contact."""
+    """One contact. With `yes` its new device was looked at: what waited is sent."""
 
     name: str
+    yes: bool = False
 
 
 class ContactVerify(Params):

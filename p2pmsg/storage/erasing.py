@@ -20,7 +20,7 @@ from p2pmsg.storage.database import empty_journal
 
 T = TypeVar("T")
 _NEVER: Final = 1 << 63
-KEPT: Final = (Kind.READ, Kind.CONTACT, Kind.SETTING, Kind.DELETE)
+KEPT: Final = (Kind.READ, Kind.CONTACT, Kind.SETTING, Kind.DELETE, Kind.SEEN)
 """Kinds whose bodies stay, as views rest on what they say. All others go, also those that this version cannot show."""
 _JOURNAL_DUE: Final[WeakSet[Db]] = WeakSet()
 """Databases from which something was erased that their journal still has."""

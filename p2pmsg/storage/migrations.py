@@ -140,3 +140,14 @@ def m0006_blocks(db: Db) -> None:
         "ALTER TABLE contact ADD COLUMN blocked INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE acquaintance ADD COLUMN holds INTEGER NOT NULL DEFAULT 0",
     )
+
+
+@MIGRATIONS()
+def m0007_chains_seen(db: Db) -> None:
+    """What was seen of the chains of contacts (`alerts`): each once, whichever of my devices saw it first."""
+    _create(
+        db,
+        """CREATE TABLE seen (
+            subject BLOB NOT NULL, what TEXT NOT NULL, event INTEGER NOT NULL REFERENCES event,
+            PRIMARY KEY (subject, what)) STRICT, WITHOUT ROWID""",
+    )

@@ -114,6 +114,16 @@ def saw(db: Db, account: AccountId, at_ms: int) -> None:
     _note(db, account, "last_seen_ms", at_ms)
 
 
+def set_alert(db: Db, account: AccountId, alert: str | None) -> None:
+    """Keep what my user has to look at before anything more goes to a contact; None: nothing."""
+    _note(db, account, "alert", alert)
+
+
+def is_seen(db: Db, subject: bytes, what: str) -> bool:
+    """Say whether it is in `self` that I saw this of a chain."""
+    return db.execute("SELECT 1 FROM seen WHERE subject = ? AND what = ?", (subject, what)).fetchone() is not None
+
+
 def set_presence(db: Db, account: AccountId, key: bytes, number: int) -> None:
     """Keep a contact's presence key; an older number than the one kept changes nothing."""
     db.execute(

@@ -14,7 +14,7 @@ from p2pmsg.storage.views import UNKNOWN, View
 
 SHOWN_BY: Final = "kinds"
 """Key in `meta`: the kinds of events that were known when the views were made."""
-_EMPTIED = ("message", "waiting", "mark", "contact", "setting", "deleted", "cleared", "doomed")
+_EMPTIED = ("message", "waiting", "mark", "contact", "setting", "deleted", "cleared", "doomed", "seen")
 
 
 def is_behind(db: Db) -> bool:

@@ -158,7 +158,7 @@ class _Receipt:
             case Verdict.HOLD_GAP:
                 self._result = replace(self._result, gap=True)
                 return False
-            case Verdict.HOLD_HEADS:
+            case Verdict.HOLD_HEADS | Verdict.HOLD_REMOVED:
                 self._result = replace(self._result, heads_missing=True)
                 return False
             case Verdict.HOLD_BODY:

@@ -15,9 +15,9 @@ from p2pmsg.crypto import gates
 from p2pmsg.errors import PeerMisbehaved
 from p2pmsg.model.events import Conversation, ConversationKind, Event, Header, Kind
 from p2pmsg.model.ids import AccountId, ConversationId, EventId
-from p2pmsg.protocol.bodies import SILENT, ContactBody, DeleteBody, ReadBody, SettingBody, decode_body
+from p2pmsg.protocol.bodies import SILENT, Body, ContactBody, DeleteBody, ReadBody, SeenBody, SettingBody, decode_body
 from p2pmsg.protocol.log import order_key
-from p2pmsg.storage import delivery, erasing, feed, numbers
+from p2pmsg.storage import delivery, erasing, feed, lines, numbers
 from p2pmsg.storage.cipher import Db
 from p2pmsg.storage.stored import Author, Placed, author_of, event_of_row
 
@@ -131,12 +131,20 @@ class View:
                 self._line(event, self._conversation, CANNOT_SHOW, system=UNKNOWN)
         elif isinstance(body, ReadBody):
             self._read(event, body)
-        elif isinstance(body, ContactBody) and mine and self._kind == "self":
-            self._contact(event, body, line_deleted=deleted)
-        elif isinstance(body, SettingBody) and mine and self._kind == "self":
-            self._setting(event, body)
-        elif isinstance(body, DeleteBody) and mine and self._kind == "self":
-            self._delete(body)
+        elif mine and self._kind == "self":
+            self._noted(event, body, line_deleted=deleted)
+
+    def _noted(self, event: Placed, body: Body, *, line_deleted: bool) -> None:
+        """Change what only my own word in `self` changes."""
+        match body:
+            case ContactBody():
+                self._contact(event, body, line_deleted=line_deleted)
+            case SettingBody():
+                self._setting(event, body)
+            case DeleteBody():
+                self._delete(body)
+            case SeenBody():
+                self._seen(event, body, line_deleted=line_deleted)
 
     def _text(self, event: Placed, text: str | None) -> None:
         author, seq = event.author, event.header.seq
@@ -190,7 +198,7 @@ class View:
     def _contact(self, event: Placed, body: ContactBody, *, line_deleted: bool) -> None:
         account = numbers.number_of_account(self._db, AccountId(body.account))
         if body.via is not None and not body.removed:
-            line = None if line_deleted else system_line(body)
+            line = None if line_deleted else lines.of_contact(body)
             self._line(event, self._direct(AccountId(body.account)), line, system=True)
         self._db.execute(
             """INSERT INTO contact (account, position, tie, name, nickname, trust, verified_by, pair_key, removed, blocked)
@@ -214,6 +222,12 @@ class View:
         if body.removed and self._db.execute("SELECT 1 FROM contact WHERE account = ? AND removed = 1", (account,)).fetchone():
             erasing.parted(self._db, account)
 
+    def _seen(self, event: Placed, body: SeenBody, *, line_deleted: bool) -> None:
+        sql = "INSERT OR IGNORE INTO seen (subject, what, event) VALUES (?, ?, ?)"
+        if self._db.execute(sql, (body.subject, body.what, event.number)).rowcount:
+            line = None if line_deleted else lines.of_chain(body)
+            self._line(event, self._direct(AccountId(body.account)), line, system=True)
+
     def _direct(self, account: AccountId) -> int:
         mine = AccountId(self._db.execute("SELECT id FROM account WHERE number = ?", (self._me,)).fetchone()[0])
         members = (mine, account) if mine < account else (account, mine)
@@ -227,14 +241,3 @@ class View:
             WHERE (excluded.position, excluded.tie) > (setting.position, setting.tie)""",
             (body.key, event.position, event.tie, msgspec.msgpack.encode(body.value)),
         )
-
-
-def system_line(body: ContactBody) -> str:
-    """Return what the conversation shows where two people become contacts, or become so again."""
-    who = body.name or body.nickname
-    how = {
-        "invite_mine": f"{who} used your invite.",
-        "invite_theirs": f"You used {who}'s invite.",
-        "nearby": "You compared what your screens showed.",
-    }
-    return f"You and {who} are contacts now. {how[body.via or 'nearby']}"

@@ -14,7 +14,7 @@ from p2pmsg.model.addresses import Address
 from p2pmsg.model.events import Event
 from p2pmsg.model.gates import Ended
 from p2pmsg.model.ids import EventId
-from p2pmsg.protocol.bodies import SettingBody, TextBody
+from p2pmsg.protocol.bodies import SeenBody, SettingBody, TextBody
 from p2pmsg.storage import doors, feed, log, people, queries, rebuild, requests
 from p2pmsg.storage.cipher import Db
 from p2pmsg.storage.requests import RequestRow
@@ -26,6 +26,7 @@ TALK = direct(ANN, BOB)
 FROM_BOB = line(Shelf(BOB), TALK, [f"theirs {number}" for number in range(6)])
 PHONE, BOTH = second_device(ANN)
 FROM_PHONE = line(Shelf(PHONE), TALK, ["from my phone"])
+NEWS = SeenBody(BOB.account, "added", BOB.device, "Bob", "phone", "laptop")
 LATER_MS = 90 * 86_400_000
 TRIES = 10
 
@@ -67,6 +68,7 @@ class Life:
         self.together(lambda: open_doors(ann.db), lambda: ask_from_outside(ann.db))
         self.together(lambda: close_doors(ann.db), lambda: requests.drop(ann.db, "00"), lambda: people.forget(ann.db, CARL.account))
         self.together(lambda: ann.write(own(ANN), SettingBody("typing", True)), lambda: keep_keys(ann.db, self.said["one"]))
+        self.together(lambda: ann.write(own(ANN), NEWS), lambda: people.set_alert(ann.db, BOB.account, "device_added"))
         answer = Shelf(BOB).make(tip_of(FROM_BOB[-1]), TALK, TextBody("an answer"), [FROM_PHONE[0].id])
         self.together(lambda: ann.take([answer], BOB), lambda: ann.mark_read(TALK.id, FROM_PHONE))
         self.together(lambda: ann.take(FROM_PHONE, BOTH))
@@ -124,6 +126,7 @@ def open_doors(db: Db) -> None:
 
 def close_doors(db: Db) -> None:
     doors.spend_invite(db, "invite 0", BOB.account, NOW)
+    people.forget_ports(db)
     doors.end_invite(db, "invite 1", Ended.WITHDRAWN, NOW)
     doors.purge(db, NOW + int(limits.INVITE_ENDED_KEPT_S * 1000) + 500)
 

@@ -13,7 +13,7 @@ from p2pmsg.protocol import authority, wire
 from p2pmsg.protocol.handshake import Dialler, Responder
 from p2pmsg.protocol.knowledge import Identity, Knowledge
 from p2pmsg.protocol.messages import CommitPeering, CompareStrings, HandshakeCommand, OpenLink, Peering, SendBytes
-from p2pmsg.protocol.proofs import Proof, Verifier
+from p2pmsg.protocol.proofs import Proof, ShownChain, Verifier
 from p2pmsg.protocol.wire import Frame, FrameReader, Hello
 from tests.unit.people import Person, seeded
 
@@ -110,8 +110,8 @@ class Gullible(Verifier):
     def check_signed(self, proof: Proof, text: bytes) -> None:
         return
 
-    def check_chain(self, proof: Proof, forms: Sequence[bytes]) -> tuple[Membership, tuple[ChainLink, ...]]:
-        return Membership(proof.account, (), frozenset(), {}, ""), ()
+    def check_chain(self, proof: Proof, forms: Sequence[bytes]) -> ShownChain:
+        return ShownChain(Membership(proof.account, (), frozenset(), {}, ""), (), None)
 
 
 def hostile(end: End) -> End:

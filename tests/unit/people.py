@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
@@ -70,3 +71,21 @@ def pair_row(a: Person, b: Person, key: bytes = b"\x11" * 32) -> tuple[GateRow, 
 def invite_row(inviter: Person, secret: bytes = b"\x22" * 16) -> GateRow:
     """Return the gate row of an invite, the same for its maker and its user."""
     return GateRow(gates.invite_gate(secret, inviter.account), Purpose.INVITE, None, reference=gates.invite_id(secret))
+
+
+def join(owner: Person, device: str, *, admin: bool = True, by_root: bool = False, on: tuple[ChainLink, ...] | None = None) -> Person:
+    """Return a new device of somebody's account: both hold the chain with the link by which `owner`, or the words, took it in."""
+    new = copy(owner)
+    new.key, new.secret = signing.keypair(seeded(f"{owner.seed or owner.name}/{device}"))
+    secret, signer = (owner.root[1], owner.root[0]) if by_root else (owner.secret, owner.key)
+    heads = authority.heads(owner.links if on is None else on)
+    body = chain.adding(signer, owner.account, heads, new.key, device, admin=admin)
+    owner.links = new.links = (*owner.links, chain.parse(chain.complete(secret, body, chain.agree(new.secret, body))))
+    return new
+
+
+def put_out(owner: Person, other: Person, *, by_root: bool = False, on: tuple[ChainLink, ...] | None = None) -> None:
+    """Have `owner`, or the words, put out another device; only `owner` holds the link."""
+    secret, signer = (owner.root[1], owner.root[0]) if by_root else (owner.secret, owner.key)
+    heads = authority.heads(owner.links if on is None else on)
+    owner.links = (*owner.links, chain.parse(chain.revoke(secret, signer, owner.account, heads, other.key)))

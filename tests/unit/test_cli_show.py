@@ -97,7 +97,7 @@ def test_a_message_without_text() -> None:
 def test_contacts_are_a_table() -> None:
     head, row = show.contacts([contact(trust="invited", online=True, blocked=True, alert="device_added")]).split("\n")
     assert head.split() == ["NAME", "TRUST", "ONLINE", "LAST", "SEEN"]
-    assert row.split() == ["bob~b0b0b0b0", "invited", "yes", "-", "device_added,", "blocked"]
+    assert row.split() == ["bob~b0b0b0b0", "(new", "device!)", "invited", "yes", "-", "blocked"]
 
 
 def test_a_contact_says_what_is_known() -> None:

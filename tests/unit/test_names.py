@@ -1,6 +1,6 @@
 import pytest
 
-from p2pmsg.model.names import fault_of_name, fault_of_text, nick_of
+from p2pmsg.model.names import as_typed, fault_of_name, fault_of_text, nick_of
 
 
 @pytest.mark.parametrize("name", ["Ann", "a", "Ann B.", "Zoë", "李小龍", "😀", "👩\u200d🚀", "x" * 64, "O'Brien", "#1", "שלום"])
@@ -53,3 +53,10 @@ def test_a_device_may_have_what_a_person_may_not() -> None:
 )
 def test_a_nick_is_as_much_of_a_name_as_fits(name: str, nick: str) -> None:
     assert nick_of(name, 64) == nick and fault_of_name(nick, 64) is None
+
+
+def test_what_is_typed_means_nothing_else_to_a_shell() -> None:
+    account = "7f3a91c2" * 8
+    assert as_typed("Bob-2", account) == "Bob-2" and as_typed("bob~7f3a91c2", account) == "bob~7f3a91c2"
+    for name in ("$(reboot)", "Bob B.", "-n", "~bob", "a;b", "Grüße", ""):
+        assert as_typed(name, account) == account[:16]

@@ -15,7 +15,7 @@ from p2pmsg.model.ids import NO_EVENT, ChainLinkId, ConversationId, DeviceId, Ev
 from p2pmsg.protocol import authority, log, wire
 from p2pmsg.protocol.bodies import TextBody, encode_body
 from p2pmsg.protocol.log import Held, Verdict
-from tests.unit.people import Person
+from tests.unit.people import Person, join, put_out
 
 ANN = Person("Ann", nicknames=("Anna",))
 BOB = Person("Bob")
@@ -221,3 +221,14 @@ def test_an_event_is_shown_below_all_its_parents(hlc: int, parents: list[int]) -
     order = log.order_key(hlc, parents)
     assert order >= hlc and all(order > each for each in parents)
     assert order in (hlc, *(each + 1 for each in parents))
+
+
+def test_a_device_that_was_put_out_gives_nothing_more_and_who_hands_it_on_is_not_to_blame() -> None:
+    ann = Person("Ann")
+    phone = join(ann, "phone")
+    late = event(heads=authority.heads(ann.links), who=phone)
+    assert log.check(late, NOTHING, authority.resolve(ann.links), mine=False, now_ms=NOW_MS) is Verdict.ACCEPT
+    put_out(ann, phone)
+    assert log.check(late, NOTHING, authority.resolve(ann.links), mine=False, now_ms=NOW_MS) is Verdict.HOLD_REMOVED
+    known = Held(frozenset({late.id}), None)
+    assert log.check(late, known, authority.resolve(ann.links), mine=False, now_ms=NOW_MS) is Verdict.KNOWN

@@ -31,7 +31,7 @@ def chains(draw: st.DrawFn, *, rerooted: bool = True) -> Chain:
 
 
 @given(chains(), st.randoms(use_true_random=False))
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_the_resolver_says_what_the_rules_say_in_every_order(links: Chain, random: Random) -> None:
     said = authority.resolve(links)
     assert active(said) == Model(links, random).decide().active()
@@ -41,7 +41,7 @@ def test_the_resolver_says_what_the_rules_say_in_every_order(links: Chain, rando
 
 
 @given(chains(rerooted=False), st.data())
-@settings(max_examples=120)
+@settings(max_examples=120, deadline=None)
 def test_who_was_removed_gains_nothing_by_links_he_adds(links: Chain, data: st.DataObject) -> None:
     """Property 1: on any old links, of any date, himself or by devices that he brings in."""
     before = authority.resolve(links)
@@ -54,7 +54,7 @@ def test_who_was_removed_gains_nothing_by_links_he_adds(links: Chain, data: st.D
 
 
 @given(chains(rerooted=False), st.data())
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 def test_whom_the_root_removed_changes_nothing_any_more(links: Chain, data: st.DataObject) -> None:
     thief = data.draw(st.sampled_from(KEYS[:3]))
     known = data.draw(st.lists(st.sampled_from(links), min_size=1, max_size=3))
@@ -66,7 +66,7 @@ def test_whom_the_root_removed_changes_nothing_any_more(links: Chain, data: st.D
 
 
 @given(chains(rerooted=False), st.data())
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_after_recovery_the_new_device_is_alone(links: Chain, data: st.DataObject) -> None:
     """Property 7, as far as it is about chains: the words add a device and put out all others, those too that a thief still brings."""
     recovered = [*links, new := add(100, ROOT, KEYS[8], *links)]

@@ -90,6 +90,22 @@ def test_account(who: str) -> None:
     }
 
 
+def test_links_of_devices() -> None:
+    """What follows is written from the page alone: which bytes are signed, by whom, and what is hashed."""
+    root, laptop, phone = of("ann", "root_key"), of("ann", "device_key"), of("links", "phone_key")
+    assert h("device", of("ann", "account"), phone) == of("links", "phone_device")
+    for name, signer, second, purpose in (("add", laptop, phone, "chain/join"), ("reroot", root, phone, "chain/reroot")):
+        wire = of("links", name, "wire")
+        signature, other, body = wire[:64], wire[64:128], wire[128:]
+        assert h("chain", body) == of("links", name, "id")
+        VerifyKey(second).verify(b"p2pmsg/1/" + purpose.encode() + b"\0" + body, other)
+        VerifyKey(signer).verify(b"p2pmsg/1/chain\0" + body + other, signature)
+    wire = of("links", "revoke", "wire")
+    VerifyKey(laptop).verify(b"p2pmsg/1/chain\0" + wire[64:], wire[:64])
+    assert h("chain", wire[64:]) == of("links", "revoke", "id")
+    assert msgspec.msgpack.decode(wire[64:])["dev"] == phone
+
+
 def test_profile_and_chain_frame() -> None:
     body, signature = of("profile", "body"), of("profile", "signature")
     VerifyKey(of("ann", "device_key")).verify(b"p2pmsg/1/chain\0" + body, signature)

@@ -94,6 +94,7 @@ def build(recorded: Section) -> Section:
             "id": PROFILE.id,
             "heads_digest": chain.heads_digest([PROFILE.id]),
         },
+        "links": _links(),
         "chain_frame": {"payload": encode_chain([ANN.genesis, PROFILE])[0]},
         "conversations": {"self": SELF, "direct": DIRECT},
         "event": _events(),
@@ -104,6 +105,24 @@ def build(recorded: Section) -> Section:
         "handshake": shake,
         "channel": _channel(),
         "messages": _messages(),
+    }
+
+
+def _links() -> Section:
+    """A phone that the laptop adds and removes, and another root in the place of Ann's; each with what comes before it."""
+    phone, phone_secret = signing.keypair(seeded("ann phone "))
+    root, _ = words.root_keypair(seeded("ann new entropy "))
+    root_secret = words.root_keypair(ANN.entropy)[1]
+    adding = chain.adding(ANN.key, ANN.account, [PROFILE.id], phone, "phone", admin=True)
+    add = chain.parse(chain.complete(ANN.secret, adding, chain.agree(phone_secret, adding)))
+    rerooting = chain.rerooting(ANN.root, ANN.account, [add.id], phone, root, words.backup_public(seeded("ann new entropy ")))
+    reroot = chain.parse(chain.complete(root_secret, rerooting, chain.agree(phone_secret, rerooting)))
+    revoke = chain.parse(chain.revoke(ANN.secret, ANN.key, ANN.account, [add.id, reroot.id], phone))
+    made = {"add": add, "reroot": reroot, "revoke": revoke}
+    return {
+        "phone_key": phone,
+        "phone_device": chain.device_id(ANN.account, phone),
+        **{name: {"id": link.id, "wire": chain.wire_form(link)} for name, link in made.items()},
     }
 
 
@@ -142,6 +161,7 @@ def _bodies() -> Section:
         "contact": contact,
         "setting": bodies.SettingBody("presence_key", [PRESENCE_KEY, 1]),
         "delete": bodies.DeleteBody(DIRECT, upto, [FIRST.id]),
+        "seen": bodies.SeenBody(BOB.account, "added", BOB.device, "Bob", "phone", "laptop"),
     }
     return {name: bodies.encode_body(body, seeded("body salt ", 16)) for name, body in made.items()}
 

@@ -314,13 +314,14 @@ def first_datagram(data: bytes) -> None:
 
 
 @cache
-def place() -> Path:
-    return Path(tempfile.mkdtemp(prefix="p2pmsg-fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+def place() -> tempfile.TemporaryDirectory[str]:
+    """Return a folder that goes with the process."""
+    return tempfile.TemporaryDirectory(prefix="p2pmsg-fuzz-")
 
 
 def in_file(name: str, read: Callable[[Path], object]) -> Callable[[bytes], object]:
     def decode(data: bytes) -> object:
-        path = place() / name
+        path = Path(place().name) / name
         if not path.exists():
             path.touch(0o600)
         path.write_bytes(data)

@@ -5,6 +5,7 @@ python -m tests.soak.fuzz NAME FOLDER RUNS SECONDS SEED     one decoder, in a pr
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -48,9 +49,12 @@ def run(runs: int, names: Sequence[str], seconds: int = SECONDS, seed: int = 0) 
 
 def one(name: str, runs: int, seconds: int, seed: int) -> Outcome:
     """Fuzz one decoder in a process of its own: atheris never returns, and what it finds ends the process."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as outer:
+        folder = str(Path(outer) / "corpus")
+        Path(folder).mkdir()
         command = [sys.executable, "-m", "tests.soak.fuzz", name, folder, str(runs), str(seconds), str(seed)]
-        done = subprocess.run(command, capture_output=True, check=False)
+        environ = {**os.environ, "TMPDIR": outer}  # libFuzzer ends a process before it can tidy up
+        done = subprocess.run(command, capture_output=True, check=False, env=environ)
     said = (done.stdout + done.stderr).decode("utf-8", "replace")
     whole = _DONE.search(said)
     inputs = int(whole[1]) if whole else max((int(number) for number in _AT.findall(said)), default=0)

@@ -103,10 +103,16 @@ def take(node: Node, noted: Noted) -> None:
 
 
 def beware(node: Node, account: AccountId, seen: Iterable[SeenBody]) -> None:
-    """Hand nothing more to a contact while what was seen is on its way to storage."""
+    """Hand nothing more to a contact while what was seen is on its way to storage; shown is what is stored."""
     contact = node.people.contacts.get(account)
-    if contact is not None and (alert := alert_of(contact, seen)) is not None:
-        node.contact_is(replace(contact, alert=alert))
+    if contact is not None and alert_of(contact, seen) is not None:
+        node.replication.kept_back(account, True)
+
+
+def calm(node: Node, account: AccountId) -> None:
+    """What was seen could not be stored and is unlearnt: it will be seen again."""
+    if (contact := node.people.contacts.get(account)) is not None:
+        node.contact_is(contact)
 
 
 def part_from_removed(node: Node, account: AccountId) -> None:

@@ -89,7 +89,7 @@ class LinkEvents:
             alerts.take(node, result.noted)
         contact, node.people.gates = result.contact, result.gates
         if contact is not None:
-            node.people.contacts[contact.account] = contact
+            node.contact_is(contact)
             node.presence.contact_added(contact.account, node.clock.now())
             node.presence.met(contact.account, link.address, link.path, node.clock.now())
             node.contact_changed(contact.account)
@@ -123,7 +123,6 @@ class LinkEvents:
         node.accepted(peering.account)
         node.presence.link_opened(peering.account, link.address, link.path, now)
         node.replication.link_opened(link.number, peering.account, peering.device_id, now)
-        node.replication.kept_back(peering.account, node.people.contacts[peering.account].alert is not None)
         self._greeted(link, peering, hello, wall)
         if peering.dialled and peering.gate.purpose is Purpose.PAIR:
             node.presence.dial_ended(peering.account, link.address, now)
@@ -197,6 +196,7 @@ class LinkEvents:
             if isinstance(result, BaseException):
                 _log.error("a chain could not be stored: %s", result)
                 node.people.unlearn_chain(before)
+                alerts.calm(node, account)
                 node.close(link.number, LIMIT)
             elif result is not None:
                 alerts.take(node, result)

@@ -111,6 +111,7 @@ class Node:
             for tip in (tip for ends in logs.values() for tip in ends):
                 self.adopt(tip.hlc, wall)
         for account, contact in self.people.contacts.items():
+            self.replication.kept_back(account, contact.alert is not None)
             if not contact.blocked:
                 self.presence.contact_added(account, now)
         self.wake()

@@ -38,6 +38,7 @@ class Replication:
         self._me = device[:PREFIX_BYTES]
         self._conversations: dict[ConversationId, Shared] = {}
         self._peers: dict[LinkNumber, Peer] = {}
+        self._kept: set[AccountId] = set()
         self._asks = Asks(self._conversations, self._peers, lambda command: self._out.append(command))
         self._gives = Gives(account, self._me, self._conversations, self._peers, lambda command: self._out.append(command))
         self._out: list[ReplicationCommand] = []
@@ -103,7 +104,7 @@ class Replication:
 
     def link_opened(self, link: LinkNumber, account: AccountId, device: DeviceId, now: float) -> None:
         """Compare vectors of all shared conversations with the peer."""
-        peer = self._peers[link] = Peer(link, account, device, compare_at=now + limits.COMPARE_EVERY_S)
+        peer = self._peers[link] = Peer(link, account, device, compare_at=now + limits.COMPARE_EVERY_S, kept=account in self._kept)
         self._compare(peer)
 
     def link_closed(self, link: LinkNumber, now: float) -> None:
@@ -124,7 +125,8 @@ class Replication:
             peer.held = holding
 
     def kept_back(self, account: AccountId, kept: bool) -> None:
-        """Whether what is written waits on this side for everybody of an account; what they write is taken on meanwhile."""
+        """Whether what is written waits on this side for all devices of an account, linked now or later; what they write is taken on."""
+        (self._kept.add if kept else self._kept.discard)(account)
         for peer in self._peers.values():
             if peer.account == account:
                 peer.kept = kept

@@ -6,10 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from p2pmsg.cli import text
+from p2pmsg.model.names import ALERTS
 
 SUFFIX_CHARACTERS = 8
-ALERTS = {"identity_changed": "identity changed!", "device_added": "new device!"}
-"""What stands at the name until it was looked at."""
 
 
 class People:

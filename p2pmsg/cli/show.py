@@ -115,15 +115,13 @@ def contact(found: Object) -> str:
 
 
 def _devices(found: Sequence[Object]) -> list[tuple[str, object]]:
-    lines = [
-        f"{text.name(each['name'])}{', online' if each['online'] else ''}, added by {_quoted(each['added_by']) or 'the recovery words'}"
-        for each in found
-    ]
-    return [("devices" if number == 0 else "", line) for number, line in enumerate(lines)]
+    return [("devices" if number == 0 else "", _device(each)) for number, each in enumerate(found)]
 
 
-def _quoted(device: str | None) -> str | None:
-    return None if device is None else f'"{text.name(device)}"'
+def _device(found: Object) -> str:
+    adder = "the recovery words" if found["added_by"] is None else f'"{text.name(found["added_by"])}"'
+    came = "the first" if found["first"] else f"added by {adder}"
+    return f'"{text.name(found["name"])}", {came}{", online" if found["online"] else ""}'
 
 
 def _alert(found: Object) -> list[tuple[str, object]]:

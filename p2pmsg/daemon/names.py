@@ -10,10 +10,10 @@ from p2pmsg.config import limits
 from p2pmsg.daemon.contacts import folded
 from p2pmsg.daemon.people import People
 from p2pmsg.errors import Ambiguous, ContactNotFound, InvalidName, NameTaken
-from p2pmsg.model.accounts import Contact
+from p2pmsg.model.accounts import Contact, Trust
 from p2pmsg.model.events import Conversation
 from p2pmsg.model.ids import AccountId
-from p2pmsg.model.names import fault_of_name, fold
+from p2pmsg.model.names import ALERTS, fault_of_name, fold
 
 _SUFFIX = 8
 _NEAR = 3
@@ -56,6 +56,12 @@ def with_suffix(people: People, contact: Contact) -> str:
     while size < len(own) and any(a != contact.account and a.hex().startswith(own[:size]) for a in people.contacts):
         size += 1
     return f"{contact.shown}~{own[:size]}"
+
+
+def label(people: People, contact: Contact) -> str:
+    """Return a contact's name as people are to see it: with a suffix unless he is verified, and with what is to be looked at."""
+    name = shown(people, contact) if contact.trust is Trust.VERIFIED else with_suffix(people, contact)
+    return name if contact.alert is None else f"{name} ({ALERTS.get(contact.alert, contact.alert)})"
 
 
 def find_contact(people: People, typed: str) -> Contact:

@@ -18,7 +18,7 @@ from typing import Final
 
 from p2pmsg.config import limits
 from p2pmsg.config.settings import Settings, program
-from p2pmsg.daemon import objects
+from p2pmsg.daemon import names, objects
 from p2pmsg.daemon.node import Node
 from p2pmsg.daemon.objects import Json
 from p2pmsg.daemon.watching import is_news
@@ -173,12 +173,15 @@ class Notices:
 def notice(node: Node, row: MessageRow, unread: int) -> Json:
     """Return what the program is told of a message: its names and text are one line each, short, without control characters."""
     people = node.people
+    name, known = objects.name_of(people, row.account), people.contacts.get(row.account)
+    label = name if known is None else names.label(people, known)
     return {
         "type": "message",
         "id": row.id.hex(),
         "conversation": row.conversation.hex(),
         "account": row.account.hex(),
-        "name": plain.summary(objects.name_of(people, row.account), limits.NAME_CHARACTERS),
+        "name": plain.summary(name, limits.NAME_CHARACTERS),
+        "label": plain.summary(label, limits.NAME_CHARACTERS * 2),
         "text": plain.summary(row.text, limits.NOTICE_CHARACTERS),
         "sent_at": objects.time(row.sent_ms),
         "received_at": objects.time(row.received_ms),

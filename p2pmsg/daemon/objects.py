@@ -67,6 +67,7 @@ def _device(node: Node, who: Contact, device: Device) -> Json:
         "device": device.id.hex(),
         "name": device.name,
         "admin": device.admin,
+        "first": device.key == node.people.links_of(who.account)[0].device_key,
         "added_by": adder.name if adder is not None else None,
         "online": any(opened.device == device.id for opened in node.links.of_account(who.account)),
     }

@@ -9,6 +9,8 @@ from typing import Final
 _BIDI: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _CONTROL: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _INVISIBLE: Final = frozenset("CZM")
+ALERTS: Final = {"identity_changed": "identity changed!", "device_added": "new device!"}
+"""What stands at a contact's name, wherever people read it, until it was looked at."""
 _RESERVED: Final = frozenset("~:/")
 
 

@@ -183,3 +183,13 @@ def test_steps_of_the_demo() -> None:
 def test_invites_are_a_table() -> None:
     shown = show.invites([{"id": "7f3a", "invite": None, "expires_at": "2099-01-31T12:03:04.005Z"}])
     assert shown.split("\n")[1] == "7f3a  2099-01-31 12:03"
+
+
+def test_a_contact_with_something_to_look_at_says_what_and_what_to_type() -> None:
+    laptop = {"device": "d1", "name": "laptop", "admin": True, "first": True, "added_by": None, "online": True}
+    phone = laptop | {"device": "d2", "name": "phone", "first": False, "added_by": "laptop", "online": False}
+    found = show.contact(contact(trust="verified", alert="device_added") | {"devices": [laptop, phone, phone | {"added_by": None}]})
+    assert '"laptop", the first, online' in found and '"phone", added by "laptop"' in found and "by the recovery words" in found
+    assert "(new device!)" in found and "p2pmsg contact show bob --yes" in found
+    changed = show.contact(contact(trust="unverified", name="$(reboot)", alert="identity_changed"))
+    assert "(identity changed!)" in changed and f"p2pmsg contact verify {BOB[:16]}" in changed

@@ -242,3 +242,10 @@ def test_the_past_hides_nobody_of_the_present() -> None:
     assert names.find_conversation(known, "me", past=True) == (known.own(), None)
     with pytest.raises(ContactNotFound):
         names.find_conversation(known, "zed", past=True)
+
+
+def test_people_see_who_is_not_verified_and_what_is_to_be_looked_at() -> None:
+    here = people(BOB, CARL)
+    assert names.label(here, BOB) == "Bob" and names.label(here, replace(BOB, alert="device_added")) == "Bob (new device!)"
+    unknown = replace(BOB, trust=Trust.INVITED, alert="identity_changed")
+    assert names.label(here, unknown) == "Bob~b0b00001 (identity changed!)"

@@ -66,8 +66,8 @@ async def test_a_new_message_of_somebody_else_is_told(tmp_path: Path) -> None:
             await ann.send("of mine", wait="delivered")
             sent = await bob.send("hello\n  <b>\x1b[2J\u202e", wait="delivered")
             (notice,) = await written(out, 1)
-    assert set(notice) == {"type", "id", "conversation", "account", "name", "text", "sent_at", "received_at", "unread", "missed"}
-    assert (notice["id"], notice["name"], notice["text"]) == (sent["id"], "Bob", "hello <b>\\x1b[2J")
+    assert set(notice) == {"type", "id", "conversation", "account", "name", "label", "text", "sent_at", "received_at", "unread", "missed"}
+    assert (notice["label"], notice["id"], notice["name"], notice["text"]) == ("Bob", sent["id"], "Bob", "hello <b>\\x1b[2J")
     assert (notice["account"], notice["unread"], notice["missed"]) == (BOB.account.hex(), 2, 0)
 
 

@@ -488,3 +488,31 @@ def test_made_up_requests_of_one_log_stay_few() -> None:
     heads = [wire.pack_claims([Claim(ann.device[:8], 3, bytes([n]) * 8)]) for n in range(50)]
     ann.core.want_received(L, wire.Want([wire.Range(TALK.id, b"", head) for head in heads]))
     assert len(ann.core._peers[L].giving) <= limits.BRANCHES  # what bounds the work
+
+
+def test_what_is_kept_back_waits_for_links_of_now_and_later_and_then_goes_out() -> None:
+    ann, bob, link = two()
+    link.join(ann, bob)
+    link.run()
+    ann.core.kept_back(BOB, True)
+    ann.write()
+    link.run()
+    assert bob.received == 0
+    bob.write()
+    link.run()
+    assert ann.received == 1
+    ann.core.kept_back(BOB, False)
+    link.run()
+    assert same(ann, bob) and ann.acked == {BOB: 1}
+
+
+def test_what_is_kept_back_is_so_on_a_link_that_opens() -> None:
+    ann, bob, link = two()
+    ann.write()
+    ann.core.kept_back(BOB, True)
+    link.join(ann, bob)
+    link.run()
+    assert bob.received == 0
+    ann.core.kept_back(BOB, False)
+    link.run()
+    assert same(ann, bob)

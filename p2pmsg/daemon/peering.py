@@ -58,13 +58,15 @@ def commit_peering(db: Db, *, node: Node, peering: Peering, name: str | None, no
     if old is not None and old.blocked and not peering.dialled:  # since the handshake asked
         raise Blocked(f"{old.shown} is blocked.")
     compared = peering.gate.purpose is Purpose.SAS
-    verified = compared or peering.dialled or (old is not None and old.trust is Trust.VERIFIED)
+    in_doubt = old is not None and old.alert == alerts.IDENTITY_CHANGED  # that an invite is his says nothing of in whose hands he is
+    by_invite = peering.dialled and not in_doubt
+    verified = compared or by_invite or (old is not None and old.trust is Trust.VERIFIED)
     body = ContactBody(
         account=account,
         name=name or (old.name if old else None),
         nickname=peering.membership.nickname,
         trust="verified" if verified else "invited",
-        verified_by="sas" if compared else "invite" if peering.dialled else (old.verified_by if old else None),  # type: ignore[arg-type]
+        verified_by="sas" if compared else "invite" if by_invite else (old.verified_by if old else None),  # type: ignore[arg-type]
         pair_key=peering.pair_key,
         via=None if old else "nearby" if compared else "invite_theirs" if peering.dialled else "invite_mine",
     )

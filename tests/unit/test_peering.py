@@ -15,6 +15,7 @@ from p2pmsg.model.gates import Ended, GateRow, Purpose
 from p2pmsg.protocol import authority
 from p2pmsg.protocol.messages import Peering
 from p2pmsg.storage import doors
+from p2pmsg.storage import people as people_store
 from tests.unit.nodes import House, moved_in, settle
 from tests.unit.people import Person, invite_row, pair_row
 
@@ -152,3 +153,20 @@ async def test_a_contact_s_new_links_and_name_are_stored() -> None:
 def replace_chain(who: Person) -> Person:
     """Return the person before any change of name."""
     return Person(who.name)
+
+
+async def test_who_compares_nearby_has_looked() -> None:
+    house = House(ANN, shelf=moved_in(ANN, BOB))
+    people_store.set_alert(house.shelf.db, BOB.account, "identity_changed")
+    done = commit(house, peering(BOB, GateRow(b"g" * 32, Purpose.SAS, None)))
+    assert isinstance(done, Committed) and done.contact is not None
+    assert (done.contact.alert, done.contact.trust) == (None, Trust.VERIFIED)
+
+
+async def test_who_comes_again_by_an_invite_is_still_to_be_looked_at() -> None:
+    house = House(ANN, shelf=moved_in(ANN, BOB))
+    house.shelf.meet(BOB, trust="unverified", verified_by=None, via=None)
+    people_store.set_alert(house.shelf.db, BOB.account, "identity_changed")
+    done = commit(house, peering(BOB, invite_row(BOB), dialled=True))
+    assert isinstance(done, Committed) and done.contact is not None
+    assert (done.contact.alert, done.contact.trust, done.contact.verified_by) == ("identity_changed", Trust.INVITED, None)

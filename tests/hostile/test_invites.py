@@ -58,7 +58,7 @@ async def add(text: str, *interfaces: Interface) -> tuple[Exception, list[object
     announcer: Any = SimpleNamespace(interfaces=interfaces)
     nothing: Any = None
     with pytest.raises(InviteMalformed) as caught:
-        await Relations(node, nothing, announcer, nothing, nothing).add(ContactAdd(text, timeout_s=0.1))
+        await Relations(node, nothing, announcer, nothing).add(ContactAdd(text, timeout_s=0.1))
     return caught.value, node.dialled
 
 

@@ -62,6 +62,7 @@ class Talk:
 
     line: Line
     channel: Channel
+    hello: wire.Hello
     inbox: asyncio.Queue[tuple[int, bytes]] = field(default_factory=asyncio.Queue)
 
     def frame(self, number: int, payload: bytes) -> None:
@@ -113,6 +114,8 @@ class Mallory:
         self.pair_keys: dict[AccountId, bytes] = {}
         self.victims: dict[AccountId, tuple[ChainLink, ...]] = {}
         self.log: dict[AccountId, list[Event]] = {}
+        self.callers: asyncio.Queue[Line] = asyncio.Queue()
+        """Who dialled him."""
         self._tasks = tasks
         self._lines: dict[int, Line] = {}
 
@@ -120,9 +123,12 @@ class Mallory:
 
     def connection_ready(self, connection: Connection, exporter: bytes) -> None:
         connection.frame_limit = limits.FRAME_BYTES
-        if (line := self._lines.get(connection.number)) is not None:
-            connection.authenticated()  # else his own patience ends as soon as theirs
-            line.exporter.set_result(exporter)
+        connection.authenticated()  # else his own patience ends as soon as theirs
+        line = self._lines.get(connection.number)
+        if line is None:
+            line = self._line(connection)
+            self.callers.put_nowait(line)
+        line.exporter.set_result(exporter)
 
     def frame_received(self, connection: Connection, frame: Frame) -> None:
         if (line := self._lines.get(connection.number)) is not None:
@@ -135,7 +141,14 @@ class Mallory:
     # -- links
 
     def dial(self, victim: Somebody) -> Line:
-        connection = self.endpoint.dial(Address("127.0.0.1", victim.ask("status")["port"]))
+        return self._line(self.endpoint.dial(Address("127.0.0.1", victim.ask("status")["port"])))
+
+    async def called(self) -> Line:
+        """Return the next connection of somebody who dialled him."""
+        async with asyncio.timeout(PATIENCE_S):
+            return await self.callers.get()
+
+    def _line(self, connection: Connection) -> Line:
         loop = asyncio.get_running_loop()
         line = self._lines[connection.number] = Line(connection, loop.create_future(), loop.create_future())
         return line
@@ -169,9 +182,9 @@ class Mallory:
                             if peering.pair_key is not None:
                                 self.pair_keys[account] = peering.pair_key
                             commands.extend(machine.committed(0.0))
-                        case OpenLink(_, channel, _):
+                        case OpenLink(_, channel, hello):
                             line.connection.authenticated()
-                            talk = Talk(line, channel)
+                            talk = Talk(line, channel, hello)
                             self._tasks.create_task(talk.listen())
                             return talk
                 commands = machine.receive(await line.frames.get(), 0.0)
@@ -234,11 +247,11 @@ class Mallory:
 
 
 @asynccontextmanager
-async def mallory(name: str = "Mallory", host: str = "127.0.0.1") -> AsyncIterator[Mallory]:
-    """Mallory with an endpoint of his own."""
+async def mallory(name: str = "Mallory", *hosts: str) -> AsyncIterator[Mallory]:
+    """Mallory with an endpoint of his own, at 127.0.0.1 if nothing else is named."""
     async with asyncio.timeout(25), asyncio.TaskGroup() as tasks:
         attacker = Mallory(name, tasks)
-        await attacker.endpoint.bind((host,))
+        await attacker.endpoint.bind(hosts or ("127.0.0.1",))
         try:
             yield attacker
         finally:

@@ -131,7 +131,7 @@ async def test_what_can_be_said_instead(home: Path) -> None:
     async with talking(home, Script()) as peer:
         assert (await peer.answer("contact.lst"))["error"]["data"]["candidates"][0] == "contact.list"
         hint = (await peer.answer("watch", {"target": "bob"}))["error"]["data"]["hint"]
-        assert hint == "Params of watch: since, n, in."
+        assert hint == "Params of watch: since, n, in, typing."
 
 
 @pytest.mark.asyncio

@@ -154,7 +154,7 @@ def test_bash_at_a_terminal_sends_to_who_was_completed(people: Daemon, path: str
         screen.press("echo en''d\n")
         screen.see("\nend")
         screen.process.send_signal(signal.SIGKILL)
-    assert people.script.asked("contact.show") == [{"name": "Ann Mary"}] * 2
+    assert people.script.asked("contact.show") == [{"name": "Ann Mary", "yes": False}] * 2
 
 
 @pytest.mark.skipif(shutil.which("zsh") is None, reason="no zsh: apt-get install zsh")

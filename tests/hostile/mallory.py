@@ -31,6 +31,8 @@ from tests.integration.daemons import Somebody
 from tests.unit.people import Person
 
 PATIENCE_S = 10.0
+AT_ONCE_S = 3.0
+"""Within this time comes what is a daemon's own decision; later it may be the end of its patience."""
 
 
 @dataclass(eq=False, slots=True)

@@ -17,7 +17,7 @@ from p2pmsg.model.ids import AccountId
 from p2pmsg.protocol.addresses import decode_invite, encode_invite
 from p2pmsg.protocol.messages import REFUSED
 from p2pmsg.protocol.wire import Frame, FrameType, plain_frame
-from tests.hostile.mallory import Line, Mallory, mallory
+from tests.hostile.mallory import AT_ONCE_S, Line, Mallory, mallory
 from tests.hostile.theft import announcement, steal, voices
 from tests.integration.daemons import Somebody, town, until
 
@@ -102,7 +102,7 @@ async def between(case: str, people: list[Somebody]) -> AsyncIterator[Middle]:
 
 async def refused(line: Line) -> None:
     """See that 0x100 is all that comes."""
-    assert await line.ended() == REFUSED
+    assert await line.ended(AT_ONCE_S) == REFUSED
     assert line.frames.empty()
 
 

@@ -22,7 +22,7 @@ from p2pmsg.protocol.addresses import decode_invite, encode_announced
 from p2pmsg.protocol.messages import REFUSED
 from p2pmsg.protocol.wire import FrameType, plain_frame
 from tests.hostile.conftest import Victims
-from tests.hostile.mallory import Mallory, mallory
+from tests.hostile.mallory import AT_ONCE_S, Mallory, mallory
 from tests.hostile.theft import Stolen, announcement, steal, voices
 from tests.integration.daemons import Somebody, town, until
 
@@ -132,5 +132,5 @@ async def meet(carl: Mallory, held: list[bytes]) -> None:
         assert gate.body[1 + EK_BYTES :] not in [agreement.gate_mac(each, t0) for each in held]
         ek, sealed = os.urandom(EK_BYTES), os.urandom(32 + 1136)
         line.write(plain_frame(FrameType.READY, ek + sealed + agreement.ready_mac(key, agreement.t1(t0, ek, sealed))))
-        assert await line.ended() == REFUSED
+        assert await line.ended(AT_ONCE_S) == REFUSED
         assert line.frames.empty()

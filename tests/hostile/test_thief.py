@@ -19,7 +19,7 @@ from p2pmsg.protocol.handshake import ENTROPY_BYTES, Dialler, Responder
 from p2pmsg.protocol.knowledge import Identity
 from p2pmsg.protocol.messages import REFUSED
 from p2pmsg.protocol.wire import FrameType
-from tests.hostile.mallory import Line, Mallory, mallory
+from tests.hostile.mallory import AT_ONCE_S, Line, Mallory, mallory
 from tests.hostile.theft import Stolen, announcement, steal, voices
 from tests.integration.daemons import Somebody, until
 from tests.unit.meeting import End, hostile, knowledge
@@ -60,9 +60,16 @@ def named(chain_of: tuple[ChainLink, ...], hers: Stolen) -> Identity:
     return replace(hers.identity, account=chain_of[0].account, links=chain_of, heads=authority.heads(chain_of))
 
 
+def unheard_of(chain_of: tuple[ChainLink, ...], hers: Stolen) -> Identity:
+    """Return a device of the thief's own under Bob's account and chain, which says nothing of it."""
+    return replace(THIEF.identity, account=chain_of[0].account, links=chain_of, heads=authority.heads(chain_of))
+
+
 def signing_for(identity: Identity, chain_of: tuple[ChainLink, ...]) -> Identity:
     """Return it with Bob's device in its place; the signature stays."""
-    return replace(identity, device_key=chain_of[0].device_key)
+    device = chain_of[0].device_key
+    assert device is not None
+    return replace(identity, device_key=device)
 
 
 Pose = Callable[[tuple[ChainLink, ...], Stolen], Identity]
@@ -74,6 +81,7 @@ POSES: dict[str, Pose] = {
     "a link of Ann's in Bob's chain": renamed,
     "a link of Ann's in Bob's chain, and Bob's device": lambda his, hers: signing_for(renamed(his, hers), his),
     "a device that Ann's takes into Bob's account": stranger_on,
+    "a device that nobody took into Bob's account": unheard_of,
     "his own": lambda his, hers: THIEF.identity,
 }
 
@@ -92,7 +100,7 @@ async def play(line: Line, end: End, first: bytes = b"") -> list[int]:
     """Play a part without scruples until the link is open or over; return the types of the frames that came."""
     line.write(first)
     seen: list[int] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(AT_ONCE_S):
         while end.opened is None and not (line.lost.done() and line.frames.empty()):
             if line.frames.empty():
                 await asyncio.sleep(0.01)

@@ -65,7 +65,7 @@ def test_strangers_see_each_other_only_in_visible_mode(ann: Somebody, bob: Someb
     (found,) = bob.good("contact", "nearby", "--json")
     assert set(found) == {"id", "nickname"} and found["nickname"] == "Ann"
     assert ann.good("visible", "off", "--json") == [{"visible_until": None}]
-    assert bob.good("contact", "nearby", "--timeout", "1s", "--json") == []
+    until(lambda: bob.good("contact", "nearby", "--timeout", "1s", "--json") == [], "Ann's goodbye is heard")
     bob.fails(4, "contact_not_found", "contact", "add", "Ann", "--json")
 
 

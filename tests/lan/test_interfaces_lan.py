@@ -33,7 +33,7 @@ def test_interfaces_that_are_not_named_are_left_alone(scene: MakeScene) -> None:
     here = scene(segments=2)
     ann, bob = here.pair(discovery_interfaces="eth1")
     assert ann.ask("status")["interfaces"] == ["eth1"]
-    assert ann.until_online(bob)["interface"] == "eth1" and ann.peer(bob)["address"].startswith("10.77.1.")
+    assert ann.until_online(bob)["interface"] == "eth1" and ann.peer(bob)["address"].startswith(("10.77.1.", "[fe80:"))
 
 
 SNIFF = """

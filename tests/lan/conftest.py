@@ -75,14 +75,18 @@ def scene(namespaces_work: None) -> Iterator[Callable[..., Scene]]:
 def played(namespaces_work: None, request: pytest.FixtureRequest) -> Iterator[Callable[[Play], None]]:
     """Begin every play that a test of this module is given as `play`, in their order, each in a scene of its own, AT_ONCE at the same time.
 
-    They mostly wait. What this returns waits for the end of one, and raises what it raised.
+    They mostly wait. What this returns waits for the end of one, and raises what it raised; asked again, it plays that one anew.
     """
     tests = [item for item in request.session.items if isinstance(item, pytest.Function) and item.module is request.module]
     plays = [test.callspec.params["play"] for test in tests if hasattr(test, "callspec")]
     nodes = getattr(request.module, "NODES", 2)
     with ThreadPoolExecutor(min(len(plays), AT_ONCE)) as stages:
         ends = {play: stages.submit(_perform, play, nodes) for play in plays}
-        yield lambda play: ends[play].result()
+
+        def end(play: Play) -> None:
+            (ends.pop(play, None) or stages.submit(_perform, play, nodes)).result()
+
+        yield end
 
 
 def _perform(play: Play, nodes: int) -> None:

@@ -40,6 +40,7 @@ class Announcer:
         """Which version of the protocol each contact's latest announcement was of, where not of ours."""
         self._node = node
         node.visibility.changed = self._visibility_changed
+        node.announce_anew = self.new_epoch
         node.checks.look = self.look
         self._endpoint = endpoint
         self._discovery: Discovery | None = None

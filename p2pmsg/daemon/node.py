@@ -87,6 +87,8 @@ class Node:
         self.network: Callable[[Address], str] = lambda address: ""
         """Names the network an address is on, for last known addresses."""
         self.interface_name: Callable[[Link], str | None] = lambda link: None
+        self.announce_anew: Callable[[], None] = lambda: None
+        """Has this node be announced under another name, with tags of my present keys."""
         self.hide: Callable[[], None] = lambda: None
         """Has this node be found elsewhere, by those who recognise it: at another port, under another name."""
         self._endpoint = endpoint

@@ -178,7 +178,6 @@ class Relations:
         found = names.find_contact(node.people, params.name)
         shown = objects.contact(node, found)
         await say(node, found, removed=True, history=params.history)
-        self._announcer.new_epoch()
         return shown | {"online": False}
 
 

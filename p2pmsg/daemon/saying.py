@@ -72,6 +72,8 @@ def saying(
             node.presence_keys.tell()
         if blocked:
             node.hide()
+        elif removed:
+            node.announce_anew()
 
     return job, then
 
